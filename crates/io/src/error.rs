@@ -22,13 +22,20 @@ impl Error {
     /// An error for `operation` on `path`.
     #[must_use]
     pub fn new(operation: &'static str, path: &Path, source: io::Error) -> Self {
-        Self { operation, path: path.to_path_buf(), source }
+        Self {
+            operation,
+            path: path.to_path_buf(),
+            source,
+        }
     }
 
     /// Whether the device or the user's quota is full, so that the operation may succeed later.
     #[must_use]
     pub fn is_no_space(&self) -> bool {
-        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        matches!(
+            self.source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        )
     }
 
     /// Whether the file or directory does not exist.
@@ -55,5 +62,8 @@ pub enum LockError {
 }
 
 fn holder_text(holder: Option<u32>) -> String {
-    holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+    holder.map_or_else(
+        || "another process".to_owned(),
+        |pid| format!("process {pid}"),
+    )
 }

@@ -13,7 +13,10 @@ use crate::{LockError, Result};
 /// [`File::sync_data`] or by [`File::write_durable_at`].
 ///
 /// Every method returns an [`Error`](crate::Error) that names the operation and the path.
-#[expect(clippy::missing_errors_doc, reason = "said once, above, for all methods")]
+#[expect(
+    clippy::missing_errors_doc,
+    reason = "said once, above, for all methods"
+)]
 pub trait Fs: fmt::Debug + Send + Sync {
     /// Creates a file that does not exist yet, and opens it for reading and writing.
     fn create(&self, path: &Path) -> Result<Arc<dyn File>>;
@@ -56,7 +59,10 @@ pub trait Fs: fmt::Debug + Send + Sync {
 /// An open file. All positions are in bytes from its start; no method moves a cursor, so one
 /// handle serves many threads.
 #[expect(clippy::missing_errors_doc, reason = "every method fails as `Fs` says")]
-#[expect(clippy::len_without_is_empty, reason = "a file of length 0 is nothing special")]
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "a file of length 0 is nothing special"
+)]
 pub trait File: fmt::Debug + Send + Sync {
     /// The file's length in bytes.
     fn len(&self) -> Result<u64>;
@@ -92,7 +98,9 @@ pub struct Lock {
 impl Lock {
     /// A lock that is held as long as `guard` lives.
     pub fn new(guard: impl Send + Sync + 'static) -> Self {
-        Self { _guard: Box::new(guard) }
+        Self {
+            _guard: Box::new(guard),
+        }
     }
 }
 

@@ -3,7 +3,10 @@
 //! Files are opened through `std`; the one thing `std` does not offer is a single write that is
 //! durable when it returns (`RWF_DSYNC` on Linux, one system call where `write` and `fdatasync`
 //! are two and flush more than they need). On other systems that write is a write and a sync.
-#![expect(clippy::disallowed_methods, reason = "this is the one module that may touch the world")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the one module that may touch the world"
+)]
 
 use std::fs;
 use std::io::{self, IoSlice, Read, Write};
@@ -34,8 +37,13 @@ impl OsFs {
         operation: &'static str,
         options: &fs::OpenOptions,
     ) -> Result<Arc<dyn File>> {
-        let file = options.open(path).map_err(|e| Error::new(operation, path, e))?;
-        Ok(Arc::new(OsFile { file, path: path.to_path_buf() }))
+        let file = options
+            .open(path)
+            .map_err(|e| Error::new(operation, path, e))?;
+        Ok(Arc::new(OsFile {
+            file,
+            path: path.to_path_buf(),
+        }))
     }
 }
 
@@ -44,7 +52,10 @@ impl Fs for OsFs {
         Self::open_as(
             path,
             "create",
-            fs::OpenOptions::new().read(true).write(true).create_new(true),
+            fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create_new(true),
         )
     }
 
@@ -84,7 +95,8 @@ impl Fs for OsFs {
     }
 
     fn exists(&self, path: &Path) -> Result<bool> {
-        path.try_exists().map_err(|e| Error::new("look for", path, e))
+        path.try_exists()
+            .map_err(|e| Error::new("look for", path, e))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
@@ -143,7 +155,11 @@ impl OsFile {
 
 impl File for OsFile {
     fn len(&self) -> Result<u64> {
-        Ok(self.file.metadata().map_err(|e| self.error("measure", e))?.len())
+        Ok(self
+            .file
+            .metadata()
+            .map_err(|e| self.error("measure", e))?
+            .len())
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
@@ -160,7 +176,9 @@ impl File for OsFile {
     }
 
     fn write_at(&self, data: &[u8], offset: u64) -> Result<()> {
-        self.file.write_all_at(data, offset).map_err(|e| self.error("write", e))
+        self.file
+            .write_all_at(data, offset)
+            .map_err(|e| self.error("write", e))
     }
 
     #[cfg(target_os = "linux")]
@@ -169,7 +187,12 @@ impl File for OsFile {
         let mut done = 0;
         while done < data.len() {
             let rest = IoSlice::new(&data[done..]);
-            match pwritev2(&self.file, &[rest], offset + done as u64, ReadWriteFlags::DSYNC) {
+            match pwritev2(
+                &self.file,
+                &[rest],
+                offset + done as u64,
+                ReadWriteFlags::DSYNC,
+            ) {
                 Ok(0) => return Err(self.error("write", io::ErrorKind::WriteZero.into())),
                 Ok(n) => done += n,
                 Err(Errno::INTR) => {}
@@ -194,7 +217,9 @@ impl File for OsFile {
         let zeros = vec![0; ZERO_CHUNK];
         let mut at = self.len()?;
         while at < length {
-            let step = usize::try_from(length - at).unwrap_or(ZERO_CHUNK).min(ZERO_CHUNK);
+            let step = usize::try_from(length - at)
+                .unwrap_or(ZERO_CHUNK)
+                .min(ZERO_CHUNK);
             self.write_at(&zeros[..step], at)?;
             at += step as u64;
         }
@@ -216,7 +241,9 @@ impl OsClock {
     /// A clock whose monotonic time starts now.
     #[must_use]
     pub fn new() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 }
 
@@ -228,7 +255,9 @@ impl Default for OsClock {
 
 impl Clock for OsClock {
     fn unix_ms(&self) -> u64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 

@@ -2,7 +2,10 @@
 //!
 //! These are not part of a database: no durability is promised and nothing here is simulated.
 //! They live in this crate because it is the only one that may touch the outside world.
-#![expect(clippy::disallowed_methods, reason = "user files are the outside world")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "user files are the outside world"
+)]
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -24,7 +27,10 @@ pub struct Input {
 /// When the file cannot be opened, or is a directory.
 pub fn open_input(path: &Path) -> Result<Input> {
     if path == Path::new("-") {
-        return Ok(Input { reader: Box::new(BufReader::new(io::stdin())), length: None });
+        return Ok(Input {
+            reader: Box::new(BufReader::new(io::stdin())),
+            length: None,
+        });
     }
     let failed = |e| Error::new("open", path, e);
     let file = fs::File::open(path).map_err(failed)?;
@@ -32,8 +38,11 @@ pub fn open_input(path: &Path) -> Result<Input> {
     if metadata.is_dir() {
         return Err(failed(io::ErrorKind::IsADirectory.into()));
     }
-    let length = metadata.is_file().then(|| metadata.len());
-    Ok(Input { reader: Box::new(BufReader::with_capacity(1 << 16, file)), length })
+    let length = metadata.is_file().then_some(metadata.len());
+    Ok(Input {
+        reader: Box::new(BufReader::with_capacity(1 << 16, file)),
+        length,
+    })
 }
 
 /// Reads the whole file at `path` as text.

@@ -1,0 +1,521 @@
+//! The commit pipeline: from a finished transaction to a visible, durable entry.
+//!
+//! 1. **Submit** (under the pipeline's lock, memory only): validate, give the next index, queue.
+//! 2. **Lead**: whoever waits and finds the log's writer at home takes it, and with it everything
+//!    that is queued, and writes that as one batch with one sync. No lock is held meanwhile: to
+//!    have the writer is to lead.
+//! 3. **Hand over**: the writer goes home and one of those who queued up meanwhile is appointed,
+//!    so that the next sync runs while the last batch is being applied.
+//! 4. **Apply**, in index order, to the forest; then the visible index moves; then the committers
+//!    are answered.
+//!
+//! A commit that waits on a thread needs no other thread. One that is awaited by a task, or whose
+//! handle was dropped, is led by housekeeping.
+//!
+//! Locks, in the order in which they may be taken: `db.commit` (this file), `db.readers`,
+//! `db.ticket`. None is held over I/O or a call into the log or the forest.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use nexusbase_forest::{Change, Forest, Mutation, Seqno};
+use nexusbase_io::Clock;
+use nexusbase_log::{AppendError, Group, Index, Log, LogId, LogWriter, Record, Sync, Term};
+use parking_lot::{Condvar, Mutex};
+
+use crate::catalog::{self, TreeChange};
+use crate::conflicts::ConflictWindow;
+use crate::error::CommitError;
+use crate::housekeeping::Bell;
+use crate::options::Durability;
+use crate::read_set::ReadSet;
+use crate::snapshot::{Registry, Snapshot};
+use crate::ticket::{Outcome, Ticket, Woken};
+use crate::write_set::{self, Writes};
+
+/// A batch takes no more than this from the queue (but always one entry).
+const BATCH_BYTES_MAX: usize = 8 << 20;
+const BATCH_ENTRIES_MAX: usize = 2048;
+/// Committers wait when this many bytes are queued.
+const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// How often a leader looks whether the batch before its own will ever be applied.
+const TURN_CHECK: Duration = Duration::from_millis(100);
+
+/// The group that a database on its own writes to.
+pub(crate) const GROUP: Group = Group::ZERO;
+
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    /// Lock `db.commit`.
+    state: Mutex<State>,
+    /// Signalled when the queue has been taken.
+    drained: Condvar,
+    forest: Arc<Forest>,
+    registry: Arc<Registry>,
+    log: Log,
+    clock: Arc<dyn Clock>,
+    durability: Durability,
+    bell: Arc<Bell>,
+    counters: Counters,
+}
+
+#[derive(Debug)]
+struct State {
+    next: Index,
+    window: ConflictWindow,
+    queue: Vec<Pending>,
+    queue_bytes: usize,
+    /// At home unless somebody leads.
+    writer: Option<LogWriter>,
+    /// The next batch is to be synced although the mode does not ask for it.
+    sync_due: bool,
+    stopped: Option<CommitError>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    index: Index,
+    payload: Vec<u8>,
+    writes: Writes,
+    ticket: Arc<Ticket>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    commits: AtomicU64,
+    batches: AtomicU64,
+    conflicts: AtomicU64,
+}
+
+/// What the pipeline has done since the database was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CommitStats {
+    /// Commits.
+    pub commits: u64,
+    /// Batches that they were written in: one write and at most one sync each.
+    pub batches: u64,
+    /// Transactions that were refused because of a conflict.
+    pub conflicts: u64,
+    /// Commits that wait for a leader just now.
+    pub queued: u64,
+}
+
+/// What a pipeline works with.
+pub(crate) struct Parts {
+    pub(crate) forest: Arc<Forest>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) log: Log,
+    pub(crate) writer: LogWriter,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) durability: Durability,
+    pub(crate) bell: Arc<Bell>,
+}
+
+impl Pipeline {
+    /// A pipeline that goes on behind entry `last`.
+    pub(crate) fn new(parts: Parts, last: Index) -> Self {
+        let state = State {
+            next: last.next(),
+            window: ConflictWindow::new(last),
+            queue: Vec::new(),
+            queue_bytes: 0,
+            writer: Some(parts.writer),
+            sync_due: false,
+            stopped: None,
+        };
+        Self {
+            state: Mutex::new(state),
+            drained: Condvar::new(),
+            forest: parts.forest,
+            registry: parts.registry,
+            log: parts.log,
+            clock: parts.clock,
+            durability: parts.durability,
+            bell: parts.bell,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Validates a transaction and queues its writes.
+    pub(crate) fn submit(
+        self: &Arc<Self>,
+        snapshot: Snapshot,
+        reads: &ReadSet,
+        writes: Writes,
+    ) -> Result<CommitHandle, CommitError> {
+        if writes.is_empty() {
+            let ticket = Arc::new(Ticket::default());
+            ticket.resolve(Ok(snapshot.index()));
+            return Ok(CommitHandle {
+                pipeline: Arc::clone(self),
+                ticket,
+            });
+        }
+        let payload = write_set::encode(&writes, self.clock.unix_ms());
+        let ticket = Arc::new(Ticket::default());
+        self.wait_for_room();
+        {
+            let mut state = self.state.lock();
+            if let Some(stopped) = &state.stopped {
+                return Err(stopped.clone());
+            }
+            if let Some(with) = state.window.conflict(snapshot.index(), reads) {
+                self.counters.conflicts.fetch_add(1, Ordering::Relaxed);
+                return Err(CommitError::Conflict { with });
+            }
+            let index = state.next;
+            state.next = index.next();
+            state.window.insert(index, &writes);
+            state
+                .window
+                .forget(Index::new(self.registry.oldest().get()));
+            state.queue_bytes += payload.len();
+            state.queue.push(Pending {
+                index,
+                payload,
+                writes,
+                ticket: Arc::clone(&ticket),
+            });
+        }
+        // Only now may the window forget what this transaction could conflict with.
+        drop(snapshot);
+        Ok(CommitHandle {
+            pipeline: Arc::clone(self),
+            ticket,
+        })
+    }
+
+    fn wait_for_room(&self) {
+        loop {
+            {
+                let mut state = self.state.lock();
+                if state.queue_bytes < QUEUE_BYTES_MAX || state.stopped.is_some() {
+                    return;
+                }
+                if state.writer.is_none() {
+                    self.drained.wait(&mut state);
+                    continue;
+                }
+            }
+            self.lead();
+        }
+    }
+
+    /// Writes, applies and answers one batch, if nobody else leads and something is queued.
+    /// Returns whether it did.
+    pub(crate) fn lead(&self) -> bool {
+        let Some((mut writer, batch, sync)) = self.take_batch() else {
+            return false;
+        };
+        let records: Vec<Record<'_>> = batch.iter().map(Pending::record).collect();
+        match writer.append(&records, sync) {
+            Ok(_) => {
+                self.hand_over(writer);
+                self.apply(batch);
+            }
+            Err(e @ AppendError::NoSpace(_)) => self.reject(writer, batch, &e),
+            Err(e) => self.stop(batch, &e.to_string()),
+        }
+        true
+    }
+
+    fn take_batch(&self) -> Option<(LogWriter, Vec<Pending>, Sync)> {
+        let mut state = self.state.lock();
+        if state.queue.is_empty() {
+            return None;
+        }
+        let writer = state.writer.take()?;
+        let mut bytes = 0;
+        let fits = state
+            .queue
+            .iter()
+            .take(BATCH_ENTRIES_MAX)
+            .take_while(|pending| {
+                bytes += pending.payload.len();
+                bytes <= BATCH_BYTES_MAX
+            });
+        let count = fits.count().max(1);
+        let batch = if count == state.queue.len() {
+            std::mem::take(&mut state.queue)
+        } else {
+            state.queue.drain(..count).collect()
+        };
+        state.queue_bytes -= batch
+            .iter()
+            .map(|pending| pending.payload.len())
+            .sum::<usize>();
+        let due = std::mem::take(&mut state.sync_due);
+        let sync = if due || self.durability == Durability::Always {
+            Sync::Durable
+        } else {
+            Sync::Later
+        };
+        self.drained.notify_all();
+        Some((writer, batch, sync))
+    }
+
+    fn hand_over(&self, writer: LogWriter) {
+        let mut state = self.state.lock();
+        state.writer = Some(writer);
+        let appointed = state.queue.iter().any(|pending| pending.ticket.appoint());
+        if !appointed && !state.queue.is_empty() {
+            self.bell.ring();
+        }
+        // Whoever waits for room can lead as well.
+        self.drained.notify_one();
+    }
+
+    /// Applies a durable batch after the one before it, and answers its committers.
+    fn apply(&self, mut batch: Vec<Pending>) {
+        let Some((first, last)) = batch.first().zip(batch.last()) else {
+            return;
+        };
+        let (before, last) = (first.index.get() - 1, last.index);
+        while self.registry.visible.get() < before {
+            self.registry.visible.wait_beyond(before - 1, TURN_CHECK);
+            if self.has_failed() && self.registry.visible.get() < before {
+                return self.stop(batch, "the entry before could not be applied");
+            }
+        }
+        self.forest.set_oldest_needed(self.registry.oldest());
+        for at in 0..batch.len() {
+            let writes = std::mem::take(&mut batch[at].writes);
+            if let Err(reason) = apply_entry(&self.forest, batch[at].index, mutations(writes)) {
+                return self.stop(batch, &reason);
+            }
+        }
+        self.registry.visible.advance(last.get());
+        self.log.set_committed(GROUP, last);
+        self.counters
+            .commits
+            .fetch_add(batch.len() as u64, Ordering::Relaxed);
+        self.counters.batches.fetch_add(1, Ordering::Relaxed);
+        for pending in batch {
+            pending.ticket.resolve(Ok(pending.index));
+        }
+    }
+
+    /// Nothing of the batch is in the log, so it and all behind it did not happen.
+    fn reject(&self, writer: LogWriter, batch: Vec<Pending>, error: &AppendError) {
+        let rejected = {
+            let mut state = self.state.lock();
+            let mut rejected = batch;
+            rejected.append(&mut state.queue);
+            state.queue_bytes = 0;
+            if let Some(first) = rejected.first() {
+                state.next = first.index;
+                state.window.take_back(first.index);
+            }
+            state.writer = Some(writer);
+            self.drained.notify_all();
+            rejected
+        };
+        for pending in rejected {
+            pending
+                .ticket
+                .resolve(Err(CommitError::NoSpace(error.clone())));
+        }
+    }
+
+    /// The log has failed: nobody knows what is durable, so nothing more is accepted.
+    fn stop(&self, batch: Vec<Pending>, reason: &str) {
+        let stopped = CommitError::Stopped(reason.into());
+        let failed = {
+            let mut state = self.state.lock();
+            let mut failed = batch;
+            failed.append(&mut state.queue);
+            state.queue_bytes = 0;
+            if !matches!(state.stopped, Some(CommitError::Stopped(_))) {
+                state.stopped = Some(stopped.clone());
+            }
+            self.drained.notify_all();
+            failed
+        };
+        for pending in failed {
+            pending.ticket.resolve(Err(stopped.clone()));
+        }
+        self.log.close();
+    }
+
+    /// Why no more commits are accepted, if none are.
+    pub(crate) fn is_stopped(&self) -> Option<CommitError> {
+        self.state.lock().stopped.clone()
+    }
+
+    fn has_failed(&self) -> bool {
+        matches!(self.state.lock().stopped, Some(CommitError::Stopped(_)))
+    }
+
+    /// Waits until a snapshot sees `index`, or nothing more will happen.
+    pub(crate) fn wait_visible(&self, index: Index) {
+        while self.registry.visible.get() < index.get() && self.is_stopped().is_none() {
+            // Nobody may be waiting for the entry: then it is led here.
+            if !self.lead() {
+                self.registry
+                    .visible
+                    .wait_beyond(index.get() - 1, TURN_CHECK);
+            }
+        }
+    }
+
+    /// Lends the writer to `work`, if it is at home. A failure stops the pipeline.
+    pub(crate) fn with_writer(
+        &self,
+        work: impl FnOnce(&mut LogWriter) -> Result<(), AppendError>,
+    ) -> Option<Result<(), AppendError>> {
+        let mut writer = self.state.lock().writer.take()?;
+        let result = work(&mut writer);
+        match &result {
+            Err(e) if writer.has_failed() => self.stop(Vec::new(), &e.to_string()),
+            _ => self.hand_over(writer),
+        }
+        Some(result)
+    }
+
+    /// Asks the next leader for a sync.
+    pub(crate) fn request_sync(&self) {
+        self.state.lock().sync_due = true;
+    }
+
+    /// Accepts nothing more, finishes what is queued, and makes it durable. Returns whether this
+    /// call was the one that closed it.
+    pub(crate) fn close(&self) -> Result<bool, CommitError> {
+        {
+            let mut state = self.state.lock();
+            match &state.stopped {
+                Some(CommitError::Closed) => return Ok(false),
+                Some(stopped) => return Err(stopped.clone()),
+                None => state.stopped = Some(CommitError::Closed),
+            }
+        }
+        loop {
+            while self.lead() {}
+            if let Some(failed @ CommitError::Stopped(_)) = self.is_stopped() {
+                return Err(failed);
+            }
+            if self.state.lock().queue.is_empty()
+                && let Some(claimed) = self.with_writer(LogWriter::claim)
+            {
+                self.log.close();
+                return match claimed {
+                    // The claim is a safeguard; without room for it nothing is lost.
+                    Ok(()) | Err(AppendError::NoSpace(_)) => Ok(true),
+                    Err(e) => Err(CommitError::Stopped(e.to_string().into())),
+                };
+            }
+            // Somebody leads: what they write moves the visible index.
+            let seen = self.registry.visible.get();
+            self.registry
+                .visible
+                .wait_beyond(seen, Duration::from_millis(1));
+        }
+    }
+
+    pub(crate) fn stats(&self) -> CommitStats {
+        CommitStats {
+            commits: self.counters.commits.load(Ordering::Relaxed),
+            batches: self.counters.batches.load(Ordering::Relaxed),
+            conflicts: self.counters.conflicts.load(Ordering::Relaxed),
+            queued: self.state.lock().queue.len() as u64,
+        }
+    }
+}
+
+impl Pending {
+    fn record(&self) -> Record<'_> {
+        let id = LogId {
+            index: self.index,
+            term: Term::ZERO,
+        };
+        Record::Entry {
+            group: GROUP,
+            id,
+            payload: &self.payload,
+        }
+    }
+}
+
+fn mutations(writes: Writes) -> impl Iterator<Item = Mutation> {
+    writes.into_iter().map(|((tree, key), value)| Mutation {
+        tree,
+        key,
+        change: value.map_or(Change::Delete, Change::Put),
+    })
+}
+
+/// Applies one entry: trees that it creates first, then its changes, then trees that it drops.
+pub(crate) fn apply_entry(
+    forest: &Forest,
+    index: Index,
+    mutations: impl Iterator<Item = Mutation>,
+) -> Result<(), String> {
+    let at = Seqno::new(index.get());
+    let mutations: Vec<Mutation> = mutations.collect();
+    let changes: Vec<TreeChange> = mutations.iter().filter_map(catalog::tree_change).collect();
+    for change in &changes {
+        if let TreeChange::Create(tree) = change {
+            forest.create_tree(*tree).map_err(|e| e.to_string())?;
+        }
+    }
+    forest.apply(at, mutations).map_err(|e| e.to_string())?;
+    for change in &changes {
+        if let TreeChange::Drop(tree) = change {
+            forest.drop_tree(*tree, at).map_err(|e| e.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// A commit on its way. Wait for it on a thread, or await it in a task of any runtime. Dropping
+/// the handle does not take the commit back.
+#[derive(Debug)]
+pub struct CommitHandle {
+    pipeline: Arc<Pipeline>,
+    ticket: Arc<Ticket>,
+}
+
+impl CommitHandle {
+    /// Waits until the commit is durable (as far as the database's mode asks for it) and visible,
+    /// and returns its index.
+    ///
+    /// # Errors
+    /// [`CommitError::NoSpace`]: it did not happen. [`CommitError::Stopped`]: unknown.
+    pub fn wait(&self) -> Result<Index, CommitError> {
+        self.ticket.announce();
+        loop {
+            if let Some(outcome) = self.ticket.outcome() {
+                return outcome;
+            }
+            if self.pipeline.lead() {
+                continue;
+            }
+            if let Woken::Done(outcome) = self.ticket.wait() {
+                return outcome;
+            }
+        }
+    }
+}
+
+impl Future for CommitHandle {
+    type Output = Outcome;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        let polled = self.ticket.poll(context);
+        if polled.is_pending() {
+            self.pipeline.bell.ring();
+        }
+        polled
+    }
+}
+
+impl Drop for CommitHandle {
+    fn drop(&mut self) {
+        if self.ticket.outcome().is_none() {
+            self.pipeline.bell.ring();
+        }
+    }
+}

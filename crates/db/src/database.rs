@@ -1,0 +1,349 @@
+//! The database itself: open, transact, snapshot, watch, close.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use nexusbase_forest::Forest;
+use nexusbase_io::{Env, Lock};
+use nexusbase_log::{Index, Log, LogOptions, Opened};
+use parking_lot::Mutex;
+
+use crate::commit::{CommitHandle, CommitStats, GROUP, Parts, Pipeline};
+use crate::error::{CommitError, OpenError};
+use crate::feed::ChangeFeed;
+use crate::folder::Folder;
+use crate::housekeeping::{self, Bell, Housekeeper};
+use crate::options::{Durability, Options};
+use crate::read_set::ReadSet;
+use crate::recovery::{self, Keep, RecoveryReport};
+use crate::snapshot::{Registry, Snapshot};
+use crate::transaction::Transaction;
+use crate::write_set::Writes;
+
+/// How often [`Database::transact`] runs a transaction before it gives up.
+const ATTEMPTS_MAX: u32 = 1000;
+/// After so many conflicts a transaction queues up with others in the same trouble.
+const ATTEMPTS_ALONE: u32 = 8;
+
+/// A database. Clones share it; the last one to be dropped closes it.
+#[derive(Clone, Debug)]
+pub struct Database {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    core: Arc<Core>,
+    housekeeper: Option<Housekeeper>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) env: Env,
+    pub(crate) forest: Arc<Forest>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) log: Log,
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) bell: Arc<Bell>,
+    pub(crate) durability: Durability,
+    recovery: RecoveryReport,
+    /// Lock `db.contended`: held while one much-refused transaction runs again; taken before
+    /// every other lock.
+    contended: Mutex<()>,
+    /// What housekeeping saw last, where no thread does it.
+    seen: Mutex<u64>,
+    /// The data folder's lock, until the database is closed.
+    folder: Mutex<Option<Lock>>,
+}
+
+/// Figures about a database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// The last visible commit.
+    pub visible: u64,
+    /// Everything before this byte position of the log survives a crash.
+    pub durable_bytes: u64,
+    /// Log segment files.
+    pub log_segments: usize,
+    /// Their size in bytes.
+    pub log_bytes: u64,
+    /// Snapshots and transactions that are open.
+    pub readers: usize,
+    /// What the commit pipeline has done.
+    pub commits: CommitStats,
+    /// Trees, the catalog included.
+    pub trees: usize,
+    /// Versions of rows in memory.
+    pub memory_rows: u64,
+    /// What they take, approximately.
+    pub memory_bytes: u64,
+}
+
+impl Database {
+    /// Opens the database in the folder `path`, creating it if the folder is empty or missing.
+    ///
+    /// # Errors
+    /// See [`OpenError`]. Nothing that was there has been changed then.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_with(path, Options::default())
+    }
+
+    /// A database that lives in memory and is gone with its last handle. For tests and for trying
+    /// things out.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; a simulated disk gives no reason for any.
+    pub fn in_memory() -> Result<Self, OpenError> {
+        let disk = nexusbase_io::sim::SimDisk::new(0);
+        let env = Env {
+            fs: Arc::new(disk),
+            ..Env::os()
+        };
+        let options = Options {
+            env,
+            segment_bytes: 1 << 20,
+            ..Options::default()
+        };
+        Self::open_with("/memory", options)
+    }
+
+    /// Opens the database in the folder `path` as `options` say.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        let keep = keep(&options);
+        let Options {
+            durability,
+            segment_bytes,
+            housekeeping_thread,
+            env,
+            ..
+        } = options;
+        let started = env.clock.monotonic();
+        let folder = Folder::open(&env, path.as_ref())?;
+        let mut log_options = LogOptions::new(folder.database);
+        log_options.segment_bytes = segment_bytes;
+        let opened = Log::open(Arc::clone(&env.fs), &folder.log_dir(), log_options)?;
+        let Opened { log, writer, torn } = opened;
+        folder.finish(&*env.fs)?;
+        let (forest, last) = recovery::replay(&log, keep)?;
+
+        let (forest, registry) = (Arc::new(forest), Arc::new(Registry::default()));
+        registry.visible.advance(last.get());
+        log.set_committed(GROUP, last);
+        let bell = Arc::new(Bell::default());
+        let parts = Parts {
+            forest: Arc::clone(&forest),
+            registry: Arc::clone(&registry),
+            log: log.clone(),
+            writer,
+            clock: Arc::clone(&env.clock),
+            durability,
+            bell: Arc::clone(&bell),
+        };
+        let duration = env.clock.monotonic().saturating_sub(started);
+        let core = Arc::new(Core {
+            forest,
+            registry,
+            log,
+            pipeline: Arc::new(Pipeline::new(parts, last)),
+            bell,
+            durability,
+            recovery: RecoveryReport {
+                entries: last.get(),
+                duration,
+                torn,
+            },
+            contended: Mutex::new(()),
+            seen: Mutex::new(0),
+            folder: Mutex::new(Some(folder.lock)),
+            env,
+        });
+        let housekeeper =
+            if housekeeping_thread {
+                let started = Housekeeper::start(Arc::clone(&core), durability);
+                Some(started.map_err(|e| {
+                    nexusbase_io::Error::new("start a thread for", path.as_ref(), e)
+                })?)
+            } else {
+                None
+            };
+        Ok(Self {
+            shared: Arc::new(Shared { core, housekeeper }),
+        })
+    }
+
+    /// What opening had to do.
+    #[must_use]
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.core().recovery
+    }
+
+    /// The world that the database lives in.
+    #[must_use]
+    pub fn env(&self) -> &Env {
+        &self.core().env
+    }
+
+    /// Takes a snapshot of the newest visible state.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::take(&self.core().forest, &self.core().registry)
+    }
+
+    /// Starts a transaction at the newest visible state.
+    #[must_use]
+    pub fn begin(&self) -> Transaction {
+        Transaction::new(self.clone(), self.snapshot())
+    }
+
+    /// Runs `work` in a transaction and commits it; runs it again, on a newer snapshot, when the
+    /// commit conflicts with another. Returns what the committed run returned, when the commit is
+    /// visible and durable (as far as the database's mode asks for it).
+    ///
+    /// `work` may run several times and should do nothing but work on the transaction.
+    ///
+    /// # Errors
+    /// What `work` returns, or what the commit failed with.
+    pub fn transact<T, E: From<CommitError>>(
+        &self,
+        work: impl FnMut(&mut Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let (value, handle) = self.transact_start(work)?;
+        handle.wait()?;
+        Ok(value)
+    }
+
+    /// As [`Self::transact`], but returns as soon as the transaction has been accepted, with the
+    /// handle to wait for or to await.
+    ///
+    /// # Errors
+    /// What `work` returns, or why the transaction was not accepted.
+    pub fn transact_start<T, E: From<CommitError>>(
+        &self,
+        mut work: impl FnMut(&mut Transaction) -> Result<T, E>,
+    ) -> Result<(T, CommitHandle), E> {
+        let mut queued = None;
+        for attempt in 1..=ATTEMPTS_MAX {
+            let mut tx = self.begin();
+            let value = work(&mut tx)?;
+            match tx.commit() {
+                Ok(handle) => return Ok((value, handle)),
+                Err(CommitError::Conflict { with }) => self.core().pipeline.wait_visible(with),
+                Err(other) => return Err(other.into()),
+            }
+            if attempt == ATTEMPTS_ALONE {
+                queued = Some(self.core().contended.lock());
+            }
+        }
+        drop(queued);
+        Err(CommitError::TooManyConflicts {
+            attempts: ATTEMPTS_MAX,
+        }
+        .into())
+    }
+
+    pub(crate) fn submit(
+        &self,
+        snapshot: Snapshot,
+        reads: &ReadSet,
+        writes: Writes,
+    ) -> Result<CommitHandle, CommitError> {
+        self.core().pipeline.submit(snapshot, reads, writes)
+    }
+
+    /// Streams commits from `from` on: those that are in the log, then those to come.
+    ///
+    /// # Errors
+    /// When `from` is no longer in the log.
+    pub fn changes(&self, from: Index) -> Result<ChangeFeed, OpenError> {
+        let subscription = self.core().log.subscribe(GROUP, from)?;
+        Ok(ChangeFeed::new(subscription, Arc::clone(self.core())))
+    }
+
+    /// Why the database accepts no more writes, if it does not.
+    #[must_use]
+    pub fn stopped(&self) -> Option<CommitError> {
+        self.core().pipeline.is_stopped()
+    }
+
+    /// Waits until a snapshot sees `index`, or the database accepts no more writes.
+    pub fn wait_visible(&self, index: Index) {
+        self.core().pipeline.wait_visible(index);
+    }
+
+    /// Does what housekeeping has to do just now. Only needed without the housekeeping thread.
+    pub fn housekeeping_step(&self) {
+        let before = &self.core().seen;
+        let mut seen = *before.lock();
+        housekeeping::step(self.core(), &mut seen);
+        *before.lock() = seen;
+    }
+
+    /// Closes the database: what was accepted is made durable, nothing more is accepted, and the
+    /// data folder is free for another process. Snapshots stay readable.
+    ///
+    /// # Errors
+    /// When something cannot be made durable.
+    pub fn close(&self) -> Result<(), CommitError> {
+        self.shared.close()
+    }
+
+    /// Figures for people and for metrics.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let core = self.core();
+        let (log_segments, log_bytes) = core.log.size();
+        let forest = core.forest.stats();
+        Stats {
+            visible: core.registry.visible.get(),
+            durable_bytes: core.log.durable().get(),
+            log_segments,
+            log_bytes,
+            readers: core.registry.count(),
+            commits: core.pipeline.stats(),
+            trees: forest.trees.len(),
+            memory_rows: forest.trees.values().map(|tree| tree.entries as u64).sum(),
+            memory_bytes: forest.trees.values().map(|tree| tree.bytes as u64).sum(),
+        }
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        &self.shared.core
+    }
+}
+
+impl Shared {
+    fn close(&self) -> Result<(), CommitError> {
+        let closed = self.core.pipeline.close();
+        self.core.folder.lock().take();
+        closed.map(|_| ())
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Everything acknowledged is as durable as its mode promises already; this is for the
+        // weaker modes and for the log's last claim. Who wants to know calls `close`.
+        let _ = self.close();
+        self.housekeeper.take();
+    }
+}
+
+#[cfg(feature = "broken-on-purpose")]
+fn keep(options: &Options) -> Keep {
+    if options.broken_half_entries {
+        |mut mutations| {
+            mutations.truncate(mutations.len().div_ceil(2));
+            mutations
+        }
+    } else {
+        |mutations| mutations
+    }
+}
+
+#[cfg(not(feature = "broken-on-purpose"))]
+fn keep(_: &Options) -> Keep {
+    |mutations| mutations
+}

@@ -1,0 +1,184 @@
+//! The data folder: whose it is, which format it has, and that only one process has it.
+//!
+//! `LOCK` is held while the database is open and names the holder. `IDENTITY` says in four lines
+//! of text what the folder is; it is written last when a database is created, so its
+//! presence says that all the rest must be there.
+
+use std::path::{Path, PathBuf};
+
+use nexusbase_io::{self as io, Env, Fs, Lock, LockError};
+use nexusbase_log::{Log, inspect};
+
+use crate::error::OpenError;
+
+/// The file that is locked while the database is open.
+pub const LOCK_FILE: &str = "LOCK";
+const IDENTITY_FILE: &str = "IDENTITY";
+const IDENTITY_UNFINISHED: &str = "IDENTITY.tmp";
+const LOG_DIR: &str = "log";
+const FORMAT: u32 = 1;
+const TITLE: &str = "NexusBase data folder";
+
+/// A data folder that this process holds.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    pub(crate) path: PathBuf,
+    pub(crate) database: [u8; 16],
+    pub(crate) lock: Lock,
+    /// The folder has no identity yet: it is being created.
+    is_new: bool,
+}
+
+impl Folder {
+    /// Takes the folder, creating it if need be.
+    pub(crate) fn open(env: &Env, path: &Path) -> Result<Self, OpenError> {
+        let fs = &*env.fs;
+        if !fs.exists(&path.join(IDENTITY_FILE))? {
+            refuse_foreign(fs, path)?;
+        }
+        fs.create_dir(path)?;
+        let lock = fs.lock(&path.join(LOCK_FILE)).map_err(|e| match e {
+            LockError::Io(e) => OpenError::Io(e),
+            held @ LockError::Held { .. } => OpenError::Locked {
+                folder: path.to_path_buf(),
+                source: held,
+            },
+        })?;
+        let identity = path.join(IDENTITY_FILE);
+        let folder = |database, is_new| Self {
+            path: path.to_path_buf(),
+            database,
+            lock,
+            is_new,
+        };
+        if fs.exists(&identity)? {
+            let database = read_identity(fs, &identity)?;
+            if !Log::exists(fs, &path.join(LOG_DIR))? {
+                return Err(OpenError::LogMissing {
+                    path: path.join(LOG_DIR),
+                });
+            }
+            return Ok(folder(database, false));
+        }
+        clear_unfinished(fs, path)?;
+        let mut database = [0; 16];
+        env.random.fill(&mut database)?;
+        Ok(folder(database, true))
+    }
+
+    pub(crate) fn log_dir(&self) -> PathBuf {
+        self.path.join(LOG_DIR)
+    }
+
+    /// Writes the identity of a new folder, now that all the rest is there.
+    pub(crate) fn finish(&self, fs: &dyn Fs) -> io::Result<()> {
+        if !self.is_new {
+            return Ok(());
+        }
+        let unfinished = self.path.join(IDENTITY_UNFINISHED);
+        let file = fs.create(&unfinished)?;
+        file.write_at(identity_text(self.database).as_bytes(), 0)?;
+        file.sync_data()?;
+        fs.rename(&unfinished, &self.path.join(IDENTITY_FILE))?;
+        fs.sync_dir(&self.path)
+    }
+}
+
+/// Refuses a folder that holds anything but what an interrupted creation leaves.
+fn refuse_foreign(fs: &dyn Fs, path: &Path) -> Result<(), OpenError> {
+    if !fs.exists(path)? {
+        return Ok(());
+    }
+    let known = [LOCK_FILE, IDENTITY_FILE, IDENTITY_UNFINISHED, LOG_DIR];
+    match fs
+        .list(path)?
+        .into_iter()
+        .find(|name| !known.contains(&name.as_str()))
+    {
+        Some(found) => Err(OpenError::NotADatabase {
+            folder: path.to_path_buf(),
+            found,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Removes what an interrupted creation has left; refuses if there is more than that.
+fn clear_unfinished(fs: &dyn Fs, path: &Path) -> Result<(), OpenError> {
+    let unfinished = path.join(IDENTITY_UNFINISHED);
+    if fs.exists(&unfinished)? {
+        fs.remove(&unfinished)?;
+    }
+    let log = path.join(LOG_DIR);
+    if !fs.exists(&log)? {
+        return Ok(());
+    }
+    if inspect::walk(fs, &log, |_| {})?.entries > 0 {
+        return Err(OpenError::Identity {
+            path: path.join(IDENTITY_FILE),
+            expected: "a file, because the log beside it has entries".to_owned(),
+            found: "none".to_owned(),
+        });
+    }
+    for name in fs.list(&log)? {
+        fs.remove(&log.join(name))?;
+    }
+    Ok(fs.sync_dir(&log)?)
+}
+
+fn identity_text(database: [u8; 16]) -> String {
+    let id: String = database.iter().map(|byte| format!("{byte:02x}")).collect();
+    let signed = format!("{TITLE}\nformat {FORMAT}\ndatabase {id}\n");
+    let checksum = crc32c::crc32c(signed.as_bytes());
+    format!("{signed}checksum {checksum:08x}\n")
+}
+
+fn read_identity(fs: &dyn Fs, path: &Path) -> Result<[u8; 16], OpenError> {
+    let file = fs.open_read_only(path)?;
+    let mut bytes = [0; 256];
+    let length = file.read_at(&mut bytes, 0)?;
+    let text = std::str::from_utf8(&bytes[..length]).unwrap_or_default();
+    let mut lines = text.lines();
+    let title = lines.next().unwrap_or_default();
+    let format = lines
+        .next()
+        .and_then(|line| line.strip_prefix("format "))
+        .unwrap_or_default();
+    let id = lines
+        .next()
+        .and_then(|line| line.strip_prefix("database "))
+        .unwrap_or_default();
+    let database = parse_id(id);
+    let damaged = |expected: String, found: &str| OpenError::Identity {
+        path: path.to_path_buf(),
+        expected,
+        found: format!("{found:?}"),
+    };
+    if database.is_some_and(|database| identity_text(database) == text) {
+        return database.ok_or_else(|| damaged("a database id".to_owned(), id));
+    }
+    let signed_end = text.rfind("checksum ").unwrap_or(0);
+    let checksum = format!("{:08x}", crc32c::crc32c(&text.as_bytes()[..signed_end]));
+    if title == TITLE && text[signed_end..].trim_end() == format!("checksum {checksum}") {
+        return Err(OpenError::Format {
+            path: path.to_path_buf(),
+            found: format.to_owned(),
+            supported: FORMAT,
+        });
+    }
+    Err(damaged(
+        format!("the text of a {TITLE} with checksum {checksum}"),
+        text,
+    ))
+}
+
+fn parse_id(text: &str) -> Option<[u8; 16]> {
+    if text.len() != 32 || !text.is_ascii() {
+        return None;
+    }
+    let mut id = [0; 16];
+    for (byte, at) in id.iter_mut().zip((0..32).step_by(2)) {
+        *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
+    }
+    Some(id)
+}

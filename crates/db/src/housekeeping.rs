@@ -1,0 +1,121 @@
+//! Housekeeping: what has to happen although nobody waits for it.
+//!
+//! One thread per database, which sleeps until the bell rings or its time has come. Everything it
+//! does is [`Database::housekeeping_step`](crate::Database::housekeeping_step), which a
+//! database without the thread can call by itself.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::commit::Pipeline;
+use crate::database::Core;
+use crate::options::Durability;
+
+/// A log that was quiet for this long says so (see `LogWriter::claim`).
+const IDLE: Duration = Duration::from_millis(500);
+
+/// Wakes the housekeeping thread.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    /// Lock `db.bell`: held for a few instructions.
+    state: Mutex<Rung>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Rung {
+    rung: bool,
+    ended: bool,
+}
+
+impl Bell {
+    pub(crate) fn ring(&self) {
+        self.state.lock().rung = true;
+        self.changed.notify_one();
+    }
+
+    fn end(&self) {
+        self.state.lock().ended = true;
+        self.changed.notify_one();
+    }
+
+    /// Sleeps until the bell rings, at most for `time`. Returns false at the end.
+    fn sleep(&self, time: Duration) -> bool {
+        let mut state = self.state.lock();
+        if !state.rung && !state.ended {
+            self.changed.wait_for(&mut state, time);
+        }
+        state.rung = false;
+        !state.ended
+    }
+}
+
+/// The housekeeping thread; ended and joined when dropped.
+#[derive(Debug)]
+pub(crate) struct Housekeeper {
+    bell: Arc<Bell>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Housekeeper {
+    pub(crate) fn start(core: Arc<Core>, durability: Durability) -> std::io::Result<Self> {
+        let bell = Arc::clone(&core.bell);
+        let pause = match durability {
+            Durability::Interval(interval) => interval.clamp(Duration::from_millis(1), IDLE),
+            Durability::Always | Durability::Never => IDLE,
+        };
+        let thread = std::thread::Builder::new()
+            .name("nexusbase-house".to_owned())
+            .spawn({
+                let bell = Arc::clone(&bell);
+                move || {
+                    let mut before = 0;
+                    while bell.sleep(pause) {
+                        step(&core, &mut before);
+                    }
+                }
+            })?;
+        Ok(Self {
+            bell,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Housekeeper {
+    fn drop(&mut self) {
+        self.bell.end();
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been reported by its own hook; there is nothing to add.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Does what is due. `before` carries the visible index from step to step, to notice idleness.
+pub(crate) fn step(core: &Core, before: &mut u64) {
+    let pipeline: &Pipeline = &core.pipeline;
+    while pipeline.lead() {}
+    match core.durability {
+        Durability::Always | Durability::Never => {}
+        Durability::Interval(_) => {
+            if pipeline
+                .with_writer(nexusbase_log::LogWriter::sync)
+                .is_none()
+            {
+                pipeline.request_sync();
+            }
+        }
+    }
+    // Neither of these fails anybody: a commit that needs the space will say so.
+    let _ = core.log.prepare_spare_step();
+    while core.log.recycle_step().unwrap_or(false) {}
+    let visible = core.registry.visible.get();
+    if visible == *before && core.durability == Durability::Always {
+        pipeline.with_writer(nexusbase_log::LogWriter::claim);
+    }
+    *before = visible;
+}

@@ -1,0 +1,49 @@
+//! How a database is opened.
+
+use std::time::Duration;
+
+use nexusbase_io::Env;
+
+/// When a commit is reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// When it survives a power cut.
+    #[default]
+    Always,
+    /// When the operating system has it: it survives the end of this process. A power cut may
+    /// take back the commits of the last interval.
+    Interval(Duration),
+    /// As `Interval`, but when it survives a power cut is left to the operating system.
+    Never,
+}
+
+/// How a database is opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// When a commit is reported. Default: [`Durability::Always`].
+    pub durability: Durability,
+    /// Size of a log segment in bytes. Default: 16 MiB.
+    pub segment_bytes: u64,
+    /// Whether to start the housekeeping thread. Without it, the owner calls
+    /// [`Database::housekeeping_step`](crate::Database::housekeeping_step). Default: yes.
+    pub housekeeping_thread: bool,
+    /// The world that the database lives in. Default: the operating system's.
+    pub env: Env,
+    /// Recovers only the first half of each entry that has several changes: a defect on
+    /// purpose, to prove that the crash simulation finds it.
+    #[cfg(feature = "broken-on-purpose")]
+    pub broken_half_entries: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Always,
+            segment_bytes: 16 << 20,
+            housekeeping_thread: true,
+            env: Env::os(),
+            #[cfg(feature = "broken-on-purpose")]
+            broken_half_entries: false,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Snapshots: one state of all trees, held as long as somebody reads it.
+//!
+//! The registry knows which indices are being read. It is what keeps old versions alive, and it
+//! is the only thing that a reader and the commit path share: a lock held for a few instructions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use nexusbase_forest::{Direction, Forest, KeyRange, Seqno, TreeId};
+use nexusbase_log::{Index, Watermark};
+use parking_lot::Mutex;
+
+use crate::error::ReadError;
+use crate::view::{Scan, View};
+
+/// The indices that are being read.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    /// The last index that readers may see.
+    pub(crate) visible: Watermark,
+    /// Lock `db.readers`: index to number of readers.
+    readers: Mutex<BTreeMap<u64, usize>>,
+}
+
+impl Registry {
+    fn enter(&self) -> u64 {
+        let mut readers = self.readers.lock();
+        // Read under the lock: `oldest` cannot have answered with a later index before.
+        let index = self.visible.get();
+        *readers.entry(index).or_default() += 1;
+        index
+    }
+
+    fn leave(&self, index: u64) {
+        let mut readers = self.readers.lock();
+        if let Some(count) = readers.get_mut(&index) {
+            *count -= 1;
+            if *count == 0 {
+                readers.remove(&index);
+            }
+        }
+    }
+
+    /// No reader, now or later, reads below this index.
+    pub(crate) fn oldest(&self) -> Seqno {
+        let readers = self.readers.lock();
+        let oldest = readers.keys().next().copied();
+        Seqno::new(oldest.unwrap_or_else(|| self.visible.get()))
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.readers.lock().values().sum()
+    }
+}
+
+/// One state of all trees. Cheap to take and to hold; never waits and makes nobody wait.
+#[derive(Debug)]
+pub struct Snapshot {
+    forest: Arc<Forest>,
+    registry: Arc<Registry>,
+    index: u64,
+}
+
+impl Snapshot {
+    /// Takes a snapshot at the visible index.
+    pub(crate) fn take(forest: &Arc<Forest>, registry: &Arc<Registry>) -> Self {
+        let index = registry.enter();
+        Self {
+            forest: Arc::clone(forest),
+            registry: Arc::clone(registry),
+            index,
+        }
+    }
+
+    /// The last commit that this snapshot sees.
+    #[must_use]
+    pub const fn index(&self) -> Index {
+        Index::new(self.index)
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        self.registry.leave(self.index);
+    }
+}
+
+impl View for Snapshot {
+    fn get(&self, tree: TreeId, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
+        Ok(self.forest.get(tree, key, Seqno::new(self.index))?)
+    }
+
+    fn scan(
+        &self,
+        tree: TreeId,
+        range: KeyRange,
+        direction: Direction,
+    ) -> Result<Scan<'_>, ReadError> {
+        let rows = self
+            .forest
+            .scan(tree, range, direction, Seqno::new(self.index))?;
+        Ok(Scan::new(rows.map(|row| row.map_err(ReadError::from))))
+    }
+}

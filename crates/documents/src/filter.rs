@@ -1,0 +1,155 @@
+//! Filters: which documents a question is about.
+//!
+//! A filter is a document in the shape that MongoDB's users know:
+//! `{"kind": "tool", "size": {"$gte": 10, "$lt": 20}, "$or": [{"a": 1}, {"b": null}]}`. All
+//! conditions of an object must hold. A value stands for equality; an object of operators is
+//! `$eq $ne $gt $gte $lt $lte $in $nin $exists $not`; `$and $or $nor` combine whole filters.
+//! Everything else is refused by name, never ignored.
+//!
+//! What it promises: a filter that parsed is structurally sound, so matching fails only on a
+//! damaged document. Values are compared exactly and across number types, ranges stay within one
+//! type, a condition on an array holds for the array or any one of its elements, and null equals
+//! missing. `$ne`, `$nin`, `$not` and `$nor` are complements over whole documents. Matching reads
+//! the raw document in place and allocates nothing.
+//!
+//! A planner asks [`Filter::constraints`] what must hold for a path, and [`Filter::is_covered_by`]
+//! whether reading by those constraints leaves anything to check.
+
+mod matches;
+mod parse;
+
+use std::sync::Arc;
+
+use bson::raw::{RawBson, RawBsonRef};
+
+use crate::path::Path;
+
+/// The operators on a field.
+pub const FIELD_OPERATORS: &[&str] = &[
+    "$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$not",
+];
+
+/// The operators that combine filters.
+pub const LOGICAL_OPERATORS: &[&str] = &["$and", "$or", "$nor"];
+
+/// A filter, parsed and checked.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// What must hold, all of it; `$and` is dissolved into this list.
+    conjuncts: Vec<Condition>,
+}
+
+/// One thing that must hold.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// The test holds for something that the path finds.
+    Field {
+        /// Where to look.
+        path: Arc<Path>,
+        /// What must hold there.
+        test: Test,
+    },
+    /// All of them hold.
+    All(Vec<Condition>),
+    /// At least one of them holds.
+    Any(Vec<Condition>),
+    /// It does not hold for the document as a whole.
+    Not(Box<Condition>),
+}
+
+/// What must hold for a value, or for one element of an array.
+#[derive(Clone, Debug)]
+pub enum Test {
+    /// It compares so with the literal.
+    Compare(Comparison, Literal),
+    /// It equals one of these, which are in order and different from one another.
+    In(Vec<Literal>),
+    /// The field is there, whatever its value.
+    Exists,
+}
+
+/// How a value compares with a literal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Comparison {
+    /// Equal.
+    Eq,
+    /// Above, and of the same type class.
+    Gt,
+    /// Above or equal, and of the same type class.
+    Gte,
+    /// Below, and of the same type class.
+    Lt,
+    /// Below or equal, and of the same type class.
+    Lte,
+}
+
+/// A value in a filter.
+#[derive(Clone, Debug)]
+pub struct Literal(RawBson);
+
+impl Literal {
+    /// The value.
+    #[must_use]
+    pub fn value(&self) -> RawBsonRef<'_> {
+        self.0.as_raw_bson_ref()
+    }
+}
+
+/// One constraint on a path that every matching document meets.
+#[derive(Clone, Copy, Debug)]
+pub struct Constraint<'f> {
+    /// The path.
+    pub path: &'f Path,
+    /// What something that the path finds must meet. On an array, two constraints may be met by
+    /// two different elements.
+    pub test: &'f Test,
+}
+
+impl Filter {
+    /// What must hold, all of it.
+    #[must_use]
+    pub fn conjuncts(&self) -> &[Condition] {
+        &self.conjuncts
+    }
+
+    /// Whether every document matches.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.conjuncts.is_empty()
+    }
+
+    /// The constraints on `path` that every matching document meets: the conjuncts that are a
+    /// plain test of exactly this path.
+    pub fn constraints(&self, path: &str) -> impl Iterator<Item = Constraint<'_>> {
+        self.conjuncts
+            .iter()
+            .filter_map(Condition::as_constraint)
+            .filter(move |constraint| constraint.path.as_str() == path)
+    }
+
+    /// Whether the filter says nothing but constraints on these paths, so that documents that
+    /// meet all of those need not be matched again.
+    ///
+    /// On arrays that is true only where each constraint was met by some element, whichever: an
+    /// index over several values per document may use one constraint for its range, and must
+    /// check the others.
+    #[must_use]
+    pub fn is_covered_by(&self, paths: &[&str]) -> bool {
+        self.conjuncts.iter().all(|condition| {
+            condition
+                .as_constraint()
+                .is_some_and(|constraint| paths.contains(&constraint.path.as_str()))
+        })
+    }
+}
+
+impl Condition {
+    /// The constraint that this condition is, if it is a plain test of a field.
+    #[must_use]
+    pub fn as_constraint(&self) -> Option<Constraint<'_>> {
+        match self {
+            Self::Field { path, test } => Some(Constraint { path, test }),
+            Self::All(_) | Self::Any(_) | Self::Not(_) => None,
+        }
+    }
+}

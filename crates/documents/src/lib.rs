@@ -1,0 +1,36 @@
+//! Documents: BSON values in one total order, and what can be asked of a document by itself.
+//!
+//! This crate holds the parts of the document model that need no storage: comparing and
+//! encoding values ([`value`]), reading and writing JSON ([`json`]), naming places in a document
+//! ([`path`]), deciding whether a document matches a question ([`filter`]), putting answers in
+//! order ([`sort`]), cutting them down ([`projection`]), and the rules of the `_id` ([`id`]) and
+//! of documents as a whole ([`document`]).
+//!
+//! What it promises: no input makes it panic or recurse without a limit. Text and documents from
+//! outside that break a rule are refused with an error that says what, where and what to do;
+//! damaged BSON is an error, never a wrong answer. Documents are read in place: nothing here
+//! decodes a whole document to look at one field.
+//!
+//! What it does not do: read a clock, draw random numbers, or touch a file.
+
+pub mod document;
+pub mod error;
+pub mod filter;
+pub mod id;
+pub mod json;
+pub mod path;
+mod pointer;
+pub mod projection;
+pub mod sort;
+pub mod value;
+
+pub use error::{
+    DocumentError, FilterError, IdError, ParseError, PathError, ProjectionError, SortError,
+    ValueError,
+};
+
+/// How deeply objects and arrays may be nested; the document itself is level 1.
+pub const NESTING_MAX: usize = 100;
+
+/// How many bytes of BSON one document may have.
+pub const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024;

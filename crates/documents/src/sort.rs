@@ -1,0 +1,213 @@
+//! The order of answers.
+//!
+//! A [`Sort`] is a list of paths with directions. For each document it makes one composite key
+//! ([`Sort::key`]) whose byte order is the order asked for; `_id` is always the last part, in the
+//! direction of the part before it, so that the order is total, pages are stable, and an index
+//! serves it forwards and backwards.
+//!
+//! A missing field counts as null. An array counts as its smallest element ascending and as its
+//! largest descending; arrays inside it are not opened; an empty array is below null. A path that
+//! fans out takes the smallest or largest over everything that it reaches.
+//!
+//! [`TopK`] collects documents by such keys in bounded memory.
+
+mod top_k;
+
+use bson::raw::{RawBsonRef, RawDocument};
+
+use crate::error::{SortError, ValueError};
+use crate::path::{Found, Path};
+use crate::value::key::{self, Direction};
+use crate::value::{Class, compare, type_name};
+
+pub use top_k::{SORT_MEMORY_BYTES_MAX, TopK};
+
+/// How many keys a sort may have, `_id` at its end not counted.
+pub const SORT_KEYS_MAX: usize = 32;
+
+/// An order of documents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sort {
+    keys: Vec<SortKey>,
+}
+
+/// One part of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SortKey {
+    /// What to order by.
+    pub path: Path,
+    /// Which way.
+    pub direction: Direction,
+}
+
+impl Sort {
+    /// Reads an order as it is written on a command line or in a URL: paths separated by commas,
+    /// a leading `-` for descending. The empty text is the order of `_id`.
+    ///
+    /// # Errors
+    /// One that names the key that is wrong.
+    pub fn parse(text: &str) -> Result<Self, SortError> {
+        let mut keys = Vec::new();
+        if !text.trim().is_empty() {
+            for part in text.split(',').map(str::trim) {
+                let (name, direction) = match part.strip_prefix('-') {
+                    Some(name) => (name, Direction::Descending),
+                    None => (part.strip_prefix('+').unwrap_or(part), Direction::Ascending),
+                };
+                push_key(&mut keys, name, direction)?;
+            }
+        }
+        Self::from_keys(keys)
+    }
+
+    /// Reads an order from a document such as `{"size": -1, "name": 1}`. The empty document is
+    /// the order of `_id`.
+    ///
+    /// # Errors
+    /// One that names the key that is wrong.
+    pub fn from_document(document: &RawDocument) -> Result<Self, SortError> {
+        let mut keys = Vec::new();
+        for field in document {
+            let (name, value) = field.map_err(ValueError::from)?;
+            let is = |number| {
+                let number = RawBsonRef::Int32(number);
+                Class::of(value) == Class::Number
+                    && matches!(compare(value, number), Ok(std::cmp::Ordering::Equal))
+            };
+            let direction = if is(1) {
+                Direction::Ascending
+            } else if is(-1) {
+                Direction::Descending
+            } else {
+                return Err(SortError::Direction {
+                    key: name.as_str().to_owned(),
+                });
+            };
+            push_key(&mut keys, name.as_str(), direction)?;
+        }
+        Self::from_keys(keys)
+    }
+
+    /// Reads an order from any value, of which only an object is one.
+    ///
+    /// # Errors
+    /// As for [`Sort::from_document`].
+    pub fn from_value(value: RawBsonRef<'_>) -> Result<Self, SortError> {
+        match value {
+            RawBsonRef::Document(document) => Self::from_document(document),
+            other => Err(SortError::NotAnObject {
+                found: type_name(other),
+            }),
+        }
+    }
+
+    /// The order of these keys, and `_id` if it is not among them.
+    ///
+    /// # Errors
+    /// When there are too many.
+    fn from_keys(mut keys: Vec<SortKey>) -> Result<Self, SortError> {
+        if keys.len() > SORT_KEYS_MAX {
+            return Err(SortError::TooManyKeys {
+                keys: keys.len(),
+                max: SORT_KEYS_MAX,
+            });
+        }
+        if !keys.iter().any(|key| key.path.as_str() == "_id") {
+            let direction = keys
+                .last()
+                .map_or(Direction::Ascending, |key| key.direction);
+            push_key(&mut keys, "_id", direction)?;
+        }
+        Ok(Self { keys })
+    }
+
+    /// The parts of the order; the one by `_id` is always there.
+    #[must_use]
+    pub fn keys(&self) -> &[SortKey] {
+        &self.keys
+    }
+
+    /// Appends the composite key of a document.
+    ///
+    /// # Errors
+    /// When a part of the document that had to be read is damaged or nested too deeply; `out` is
+    /// then as before.
+    pub fn key(&self, document: &RawDocument, out: &mut Vec<u8>) -> Result<(), ValueError> {
+        let start = out.len();
+        for part in &self.keys {
+            if let Err(error) = part.encode(document, out) {
+                out.truncate(start);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl SortKey {
+    /// The value by which a document is ordered.
+    ///
+    /// # Errors
+    /// As for [`Sort::key`].
+    pub fn value<'a>(&self, document: &'a RawDocument) -> Result<RawBsonRef<'a>, ValueError> {
+        let mut best = None;
+        self.path.visit(document, &mut |found| {
+            match found {
+                Found::Missing | Found::Apart => self.improve(&mut best, RawBsonRef::Null)?,
+                Found::Value {
+                    value: RawBsonRef::Array(array),
+                    unwrap: true,
+                } => {
+                    if array.is_empty() {
+                        self.improve(&mut best, RawBsonRef::Undefined)?;
+                    }
+                    for element in array {
+                        self.improve(&mut best, element?)?;
+                    }
+                }
+                Found::Value { value, .. } => self.improve(&mut best, value)?,
+            }
+            Ok(false)
+        })?;
+        Ok(best.unwrap_or(RawBsonRef::Null))
+    }
+
+    fn improve<'a>(
+        &self,
+        best: &mut Option<RawBsonRef<'a>>,
+        value: RawBsonRef<'a>,
+    ) -> Result<(), ValueError> {
+        let better = match *best {
+            None => true,
+            Some(best) => {
+                let ordering = compare(value, best)?;
+                match self.direction {
+                    Direction::Ascending => ordering.is_lt(),
+                    Direction::Descending => ordering.is_gt(),
+                }
+            }
+        };
+        if better {
+            *best = Some(value);
+        }
+        Ok(())
+    }
+
+    fn encode(&self, document: &RawDocument, out: &mut Vec<u8>) -> Result<(), ValueError> {
+        key::encode_directed(self.value(document)?, self.direction, out)
+    }
+}
+
+fn push_key(keys: &mut Vec<SortKey>, name: &str, direction: Direction) -> Result<(), SortError> {
+    let path = Path::parse(name).map_err(|source| SortError::Path {
+        key: name.to_owned(),
+        source,
+    })?;
+    if keys.iter().any(|key| key.path == path) {
+        return Err(SortError::Duplicate {
+            key: name.to_owned(),
+        });
+    }
+    keys.push(SortKey { path, direction });
+    Ok(())
+}
