@@ -33,7 +33,7 @@ pub const FIELD_OPERATORS: &[&str] = &[
 pub const LOGICAL_OPERATORS: &[&str] = &["$and", "$or", "$nor"];
 
 /// A filter, parsed and checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// What must hold, all of it; `$and` is dissolved into this list.
     conjuncts: Vec<Condition>,

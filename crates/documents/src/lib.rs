@@ -21,13 +21,18 @@ pub mod json;
 pub mod path;
 mod pointer;
 pub mod projection;
+pub mod query;
 pub mod sort;
+pub mod store;
 pub mod value;
 
+pub use bson;
 pub use error::{
     DocumentError, FilterError, IdError, ParseError, PathError, ProjectionError, SortError,
     ValueError,
 };
+pub use query::Query;
+pub use store::{Collection, CollectionTx, Documents, Error};
 
 /// How deeply objects and arrays may be nested; the document itself is level 1.
 pub const NESTING_MAX: usize = 100;

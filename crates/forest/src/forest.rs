@@ -47,7 +47,7 @@ struct Applier {
 #[derive(Debug)]
 struct Superseding {
     seqno: Seqno,
-    table: Arc<Memtable>,
+    tree: TreeId,
     key: Bytes,
 }
 
@@ -114,7 +114,8 @@ impl Forest {
     /// Creates an empty tree, which exists at every seqno.
     ///
     /// # Errors
-    /// [`ApplyError::TreeExists`] when there is one with this id, even if it was dropped.
+    /// [`ApplyError::TreeExists`] when there is one with this id, even a dropped one that earlier
+    /// readers still see. An id must never be used twice, also when it is no longer noticed.
     pub fn create_tree(&self, id: TreeId) -> Result<(), ApplyError> {
         let _roster = self.roster.lock();
         let mut trees = Roster::clone(&self.trees.load());
@@ -187,18 +188,16 @@ impl Forest {
             let tree = trees.get(&id).filter(|tree| tree.dropped.is_none());
             let tree = tree.ok_or(ApplyError::UnknownTree(id))?;
             if let Some(key) = tree.table.write(key, at, change) {
-                let table = Arc::clone(&tree.table);
                 applier.superseding.push_back(Superseding {
                     seqno: at,
-                    table,
+                    tree: id,
                     key,
                 });
             }
             purges += PURGES_PER_MUTATION;
         }
-        drop(trees);
         self.horizon.applied.store(at.get(), Ordering::Release);
-        applier.purge(self.oldest_needed(), purges.max(1));
+        applier.purge(&trees, self.oldest_needed(), purges.max(1));
         Ok(())
     }
 
@@ -306,14 +305,17 @@ impl Forest {
 
 impl Applier {
     /// Removes up to about `limit` versions that no reader at `oldest_needed` or later can see.
-    fn purge(&mut self, oldest_needed: Seqno, limit: usize) {
+    fn purge(&mut self, trees: &Roster, oldest_needed: Seqno, limit: usize) {
         let mut purged = 0;
         while purged < limit {
             let due = |first: &mut Superseding| first.seqno <= oldest_needed;
-            let Some(Superseding { seqno, table, key }) = self.superseding.pop_front_if(due) else {
+            let Some(Superseding { seqno, tree, key }) = self.superseding.pop_front_if(due) else {
                 return;
             };
-            purged += table.purge(&key, seqno).max(1);
+            // A tree that is gone has taken its versions along.
+            if let Some(tree) = trees.get(&tree) {
+                purged += tree.table.purge(&key, seqno).max(1);
+            }
         }
     }
 }

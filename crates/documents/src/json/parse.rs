@@ -96,6 +96,9 @@ struct Parser<'a> {
     position: usize,
     out: Vec<u8>,
     path: Vec<Step>,
+    /// Whether an object beyond the nesting limit was read. It may be part of an extended JSON
+    /// value, which is no level of its own; if not, the object around it is refused.
+    deep: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -106,6 +109,7 @@ impl<'a> Parser<'a> {
             position: 0,
             out,
             path: Vec::new(),
+            deep: false,
         }
     }
 
@@ -240,6 +244,14 @@ impl<'a> Parser<'a> {
         }
     }
 
+    fn refuse_deep(&self) -> Result<(), ParseError> {
+        if self.deep {
+            Err(self.fail(Kind::TooDeep))
+        } else {
+            Ok(())
+        }
+    }
+
     fn array(&mut self, level: usize) -> Result<ElementType, ParseError> {
         self.enter(level, NESTING_MAX)?;
         let start = self.open();
@@ -259,6 +271,7 @@ impl<'a> Parser<'a> {
             self.out.push(0);
             self.path.push(Step::Index(index));
             let element_type = self.value(level + 1)?;
+            self.refuse_deep()?;
             self.path.pop();
             self.out[type_at] = element_type as u8;
             index += 1;
@@ -344,10 +357,18 @@ impl<'a> Parser<'a> {
         }
         match extended::convert(document) {
             Ok(None) => {
-                self.enter(level, NESTING_MAX)?;
+                if level > NESTING_MAX {
+                    self.deep = true;
+                } else {
+                    self.refuse_deep()?;
+                }
                 Ok(ElementType::EmbeddedDocument)
             }
             Ok(Some(value)) => {
+                if value.element_type() == ElementType::JavaScriptCodeWithScope {
+                    self.refuse_deep()?; // its scope is a level
+                }
+                self.deep = false;
                 self.out.truncate(start);
                 Ok(put(&mut self.out, value.as_raw_bson_ref()))
             }

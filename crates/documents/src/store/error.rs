@@ -1,0 +1,134 @@
+//! What can go wrong with collections.
+//!
+//! One umbrella: every operation of a collection is a piece of a transaction, and a transaction
+//! mixes them freely. The parts that can be wrong by themselves have their own types.
+
+use nexusbase_db as db;
+
+use crate::error::{DocumentError, FilterError, IdError, ProjectionError, SortError, ValueError};
+use crate::query::CursorError;
+
+/// Why an operation on a collection failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The collection's name is not allowed.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// There is no such collection.
+    #[error("there is no collection {collection:?}; it is created by the first insert")]
+    NoSuchCollection {
+        /// The name.
+        collection: String,
+    },
+    /// A document breaks a rule.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// An `_id` cannot be used.
+    #[error(transparent)]
+    Id(#[from] IdError),
+    /// There is a document with that `_id` already.
+    #[error(
+        "collection {collection:?} already has a document with the _id {id}; use replace to \
+         overwrite it"
+    )]
+    DuplicateId {
+        /// The collection.
+        collection: String,
+        /// The `_id`, as text.
+        id: String,
+    },
+    /// A replacement brings another `_id`.
+    #[error(
+        "the document's _id is {found}, but {expected} is to be replaced; an _id never changes"
+    )]
+    IdChanged {
+        /// The document that was to be replaced, as text.
+        expected: String,
+        /// The `_id` in the replacement, as text.
+        found: String,
+    },
+    /// A value is too long to be a key.
+    #[error(
+        "the value of {path:?} takes {bytes} bytes as a key, over the limit of {limit}; shorten \
+         it, or drop the index on {path:?}"
+    )]
+    KeyTooLarge {
+        /// The field.
+        path: String,
+        /// Its size as a key.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A path cannot be indexed.
+    #[error("{path:?} cannot be indexed: {reason}")]
+    IndexPath {
+        /// The path.
+        path: String,
+        /// Why not.
+        reason: String,
+    },
+    /// There is no such index.
+    #[error("collection {collection:?} has no index on {path:?}")]
+    NoSuchIndex {
+        /// The collection.
+        collection: String,
+        /// The path.
+        path: String,
+    },
+    /// A filter is refused.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// A sort is refused, or needs too much memory.
+    #[error(transparent)]
+    Sort(#[from] SortError),
+    /// A projection is refused.
+    #[error(transparent)]
+    Projection(#[from] ProjectionError),
+    /// A cursor is refused.
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
+    /// A value cannot be read.
+    #[error(transparent)]
+    Value(#[from] ValueError),
+    /// What the database holds for this collection makes no sense.
+    #[error("collection {collection:?} is damaged: {reason}")]
+    Damaged {
+        /// The collection.
+        collection: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] db::Error),
+}
+
+/// Why a collection cannot have a name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{name:?} cannot name a collection: use 1 to 128 letters, digits, '_', '-' and '.', not \
+     starting with '.' or '-'"
+)]
+pub struct NameError {
+    /// The name.
+    pub name: String,
+}
+
+/// Makes `?` work on the database's own errors, which all go under one umbrella there.
+macro_rules! from_database {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Error {
+            fn from(error: $error) -> Self {
+                Self::Database(error.into())
+            }
+        }
+    )*};
+}
+
+from_database!(
+    db::OpenError,
+    db::ReadError,
+    db::WriteError,
+    db::CommitError
+);

@@ -1,0 +1,640 @@
+//! The rules of the query language, one test per rule, named after it.
+
+use bson::raw::RawDocumentBuf;
+use nexusbase_documents::FilterError;
+use nexusbase_documents::filter::{Comparison, Filter, Test};
+use nexusbase_documents::json::{Form, parse_document, to_string};
+use nexusbase_documents::projection::Projection;
+use nexusbase_documents::sort::{Sort, TopK};
+
+fn document(json: &str) -> RawDocumentBuf {
+    parse_document(json.as_bytes()).unwrap_or_else(|error| panic!("{json}: {error}"))
+}
+
+fn filter(json: &str) -> Filter {
+    Filter::parse(&document(json)).unwrap_or_else(|error| panic!("{json}: {error}"))
+}
+
+/// Which of the documents match.
+#[track_caller]
+fn check(filter_json: &str, matching: &[&str], others: &[&str]) {
+    let filter = filter(filter_json);
+    for json in matching {
+        assert!(
+            filter.matches(&document(json)).unwrap(),
+            "{filter_json} must match {json}"
+        );
+    }
+    for json in others {
+        assert!(
+            !filter.matches(&document(json)).unwrap(),
+            "{filter_json} must not match {json}"
+        );
+    }
+}
+
+#[track_caller]
+fn refused(filter_json: &str) -> FilterError {
+    Filter::parse(&document(filter_json)).expect_err(filter_json)
+}
+
+#[test]
+fn ranges_stay_within_one_type() {
+    check(
+        r#"{"a": {"$gt": 0}}"#,
+        &[
+            r#"{"a": 1}"#,
+            r#"{"a": {"$numberDecimal": "0.1"}}"#,
+            r#"{"a": ["x", 2]}"#,
+        ],
+        &[
+            r#"{"a": true}"#,
+            r#"{"a": {"$date": 5}}"#,
+            r#"{"a": "1"}"#,
+            r#"{"a": null}"#,
+            "{}",
+        ],
+    );
+    check(
+        r#"{"a": {"$lt": {"$date": 5}}}"#,
+        &[r#"{"a": {"$date": 4}}"#],
+        &[r#"{"a": {"$timestamp": {"t": 0, "i": 1}}}"#, r#"{"a": 1}"#],
+    );
+}
+
+#[test]
+fn ranges_of_null_match_null_and_missing_only_with_equality() {
+    for range in ["$gte", "$lte"] {
+        let json = format!(r#"{{"a": {{"{range}": null}}}}"#);
+        check(
+            &json,
+            &["{}", r#"{"a": null}"#, r#"{"a": [1, null]}"#],
+            &[r#"{"a": 1}"#],
+        );
+    }
+    for range in ["$gt", "$lt"] {
+        let json = format!(r#"{{"a": {{"{range}": null}}}}"#);
+        check(&json, &[], &["{}", r#"{"a": null}"#, r#"{"a": 1}"#]);
+    }
+}
+
+#[test]
+fn min_key_and_max_key_compare_with_everything() {
+    let all = [
+        r#"{"a": 1}"#,
+        r#"{"a": {"$numberDouble": "NaN"}}"#,
+        r#"{"a": "x"}"#,
+        "{}",
+    ];
+    check(
+        r#"{"a": {"$gt": {"$minKey": 1}}}"#,
+        &all,
+        &[r#"{"a": {"$minKey": 1}}"#],
+    );
+    check(
+        r#"{"a": {"$lt": {"$maxKey": 1}}}"#,
+        &all,
+        &[r#"{"a": {"$maxKey": 1}}"#],
+    );
+    check(r#"{"a": {"$gt": {"$maxKey": 1}}}"#, &[], &all);
+    check(
+        r#"{"a": {"$maxKey": 1}}"#,
+        &[r#"{"a": {"$maxKey": 1}}"#],
+        &all,
+    );
+}
+
+#[test]
+fn numbers_are_equal_by_exact_value_across_types() {
+    let ones = [
+        r#"{"a": 1}"#,
+        r#"{"a": {"$numberLong": "1"}}"#,
+        r#"{"a": 1.0}"#,
+        r#"{"a": {"$numberDecimal": "1.00"}}"#,
+    ];
+    check(r#"{"a": 1}"#, &ones, &[r#"{"a": true}"#, r#"{"a": "1"}"#]);
+    check(r#"{"a": {"$numberDecimal": "1E0"}}"#, &ones, &[]);
+    check(
+        r#"{"a": 0}"#,
+        &[r#"{"a": -0.0}"#, r#"{"a": {"$numberDecimal": "-0"}}"#],
+        &[],
+    );
+    check(
+        r#"{"a": 9007199254740992.0}"#,
+        &[r#"{"a": 9007199254740992}"#],
+        &[r#"{"a": 9007199254740993}"#],
+    );
+    check(
+        r#"{"a": {"$lt": 0.1}}"#,
+        &[r#"{"a": {"$numberDecimal": "0.1"}}"#],
+        &[r#"{"a": 0.1}"#],
+    );
+}
+
+#[test]
+fn nan_equals_nan_and_is_in_no_other_range() {
+    let nan = r#"{"$numberDouble": "NaN"}"#;
+    let nans = [
+        format!(r#"{{"a": {nan}}}"#),
+        r#"{"a": {"$numberDecimal": "NaN"}}"#.to_owned(),
+    ];
+    let nans = [&*nans[0], &*nans[1]];
+    let numbers = [r#"{"a": 1}"#, r#"{"a": {"$numberDouble": "-Infinity"}}"#];
+    for operator in ["$eq", "$gte", "$lte"] {
+        check(
+            &format!(r#"{{"a": {{"{operator}": {nan}}}}}"#),
+            &nans,
+            &numbers,
+        );
+    }
+    for operator in ["$gt", "$lt"] {
+        check(
+            &format!(r#"{{"a": {{"{operator}": {nan}}}}}"#),
+            &[],
+            &[nans[0], numbers[0]],
+        );
+        check(
+            &format!(r#"{{"a": {{"{operator}": 5}}, "b": 1}}"#),
+            &[],
+            &nans,
+        );
+    }
+}
+
+#[test]
+fn null_matches_null_missing_and_arrays_that_hold_null() {
+    check(
+        r#"{"a": null}"#,
+        &["{}", r#"{"a": null}"#, r#"{"a": [1, null]}"#],
+        &[
+            r#"{"a": []}"#,
+            r#"{"a": 0}"#,
+            r#"{"a": [[null]]}"#,
+            r#"{"a": {"$undefined": true}}"#,
+        ],
+    );
+    check(
+        r#"{"a": {"$ne": null}}"#,
+        &[r#"{"a": []}"#, r#"{"a": 0}"#],
+        &["{}", r#"{"a": [null]}"#],
+    );
+    check(
+        r#"{"a": {"$exists": true}}"#,
+        &[r#"{"a": null}"#, r#"{"a": []}"#],
+        &["{}"],
+    );
+    check(r#"{"a": {"$exists": false}}"#, &["{}"], &[r#"{"a": null}"#]);
+    check(
+        r#"{"a": {"$in": [null]}}"#,
+        &["{}", r#"{"a": null}"#],
+        &[r#"{"a": 1}"#],
+    );
+    check(
+        r#"{"a": {"$nin": [null]}}"#,
+        &[r#"{"a": 1}"#],
+        &["{}", r#"{"a": null}"#],
+    );
+}
+
+#[test]
+fn negations_are_complements_over_whole_documents() {
+    let without = ["{}", r#"{"a": null}"#, r#"{"a": "x"}"#, r#"{"a": []}"#];
+    check(
+        r#"{"a": {"$not": {"$gt": 5}}}"#,
+        &without,
+        &[r#"{"a": 6}"#, r#"{"a": [1, 6]}"#],
+    );
+    check(
+        r#"{"a": {"$ne": 5}}"#,
+        &without,
+        &[r#"{"a": 5}"#, r#"{"a": [1, 5.0]}"#],
+    );
+    check(r#"{"a": {"$nin": [5]}}"#, &without, &[r#"{"a": [5]}"#]);
+    check(
+        r#"{"$nor": [{"a": 5}, {"b": 1}]}"#,
+        &without,
+        &[r#"{"a": 5}"#, r#"{"a": 1, "b": 1}"#],
+    );
+    check(
+        r#"{"a": {"$not": {"$not": {"$gt": 5}}}}"#,
+        &[r#"{"a": 6}"#],
+        &without,
+    );
+    check(
+        r#"{"a": {"$not": {"$gt": 5, "$lt": 9}}}"#,
+        &[r#"{"a": 9}"#, "{}"],
+        &[r#"{"a": 6}"#],
+    );
+}
+
+#[test]
+fn a_dotted_null_matches_where_the_field_lacks() {
+    check(
+        r#"{"a.b": null}"#,
+        &[
+            "{}",
+            r#"{"a": {}}"#,
+            r#"{"a": {"x": 1}}"#,
+            r#"{"a": {"b": null}}"#,
+            r#"{"a": 5}"#,
+        ],
+        &[
+            r#"{"a": {"b": 1}}"#,
+            r#"{"a": []}"#,
+            r#"{"a": [1, 2]}"#,
+            r#"{"a": [{"b": 1}]}"#,
+        ],
+    );
+    check(
+        r#"{"a.b": null}"#,
+        &[r#"{"a": [{"b": 1}, {"c": 1}]}"#],
+        &[r#"{"a": [1, {"b": 1}]}"#],
+    );
+}
+
+#[test]
+fn a_scalar_matches_the_field_or_an_element_one_level_deep() {
+    check(
+        r#"{"a": 1}"#,
+        &[r#"{"a": 1}"#, r#"{"a": [0, 1]}"#],
+        &[r#"{"a": [[1]]}"#],
+    );
+}
+
+#[test]
+fn an_array_matches_as_a_whole_or_as_an_element() {
+    check(
+        r#"{"a": [1, 2]}"#,
+        &[r#"{"a": [1.0, 2]}"#, r#"{"a": [[1, 2], 3]}"#],
+        &[r#"{"a": [2, 1]}"#, r#"{"a": [1, 2, 3]}"#, r#"{"a": 1}"#],
+    );
+    check(
+        r#"{"a": []}"#,
+        &[r#"{"a": []}"#, r#"{"a": [[]]}"#],
+        &[r#"{"a": [1]}"#, "{}"],
+    );
+}
+
+#[test]
+fn two_conditions_on_an_array_may_be_met_by_two_elements() {
+    check(
+        r#"{"a": {"$gt": 5, "$lt": 3}}"#,
+        &[r#"{"a": [1, 9]}"#],
+        &[r#"{"a": [4]}"#],
+    );
+    check(
+        r#"{"a.b": 1, "a.c": 2}"#,
+        &[r#"{"a": [{"b": 1}, {"c": 2}]}"#],
+        &[r#"{"a": [{"b": 1}]}"#],
+    );
+}
+
+#[test]
+fn in_nothing_matches_nothing_and_not_in_nothing_all() {
+    check(r#"{"a": {"$in": []}}"#, &[], &["{}", r#"{"a": []}"#]);
+    check(r#"{"a": {"$nin": []}}"#, &["{}", r#"{"a": 1}"#], &[]);
+    check(
+        r#"{"a": {"$in": [3, "x", [1], 1.0, 1]}}"#,
+        &[r#"{"a": 1}"#, r#"{"a": [1]}"#],
+        &[r#"{"a": 2}"#],
+    );
+}
+
+#[test]
+fn objects_are_equal_in_the_same_order_only() {
+    check(
+        r#"{"a": {"x": 1, "y": 2}}"#,
+        &[
+            r#"{"a": {"x": 1.0, "y": 2}}"#,
+            r#"{"a": [{"x": 1, "y": 2}]}"#,
+        ],
+        &[
+            r#"{"a": {"y": 2, "x": 1}}"#,
+            r#"{"a": {"x": 1}}"#,
+            r#"{"a": {"x": 1, "y": 2, "z": 3}}"#,
+        ],
+    );
+    check(r#"{"a": {}}"#, &[r#"{"a": {}}"#], &[r#"{"a": {"x": 1}}"#]);
+    check(
+        r#"{"a": {"$eq": {"$gt": 5}}}"#,
+        &[r#"{"a": {"$gt": 5}}"#],
+        &[r#"{"a": 6}"#],
+    );
+}
+
+#[test]
+fn a_path_fans_out_over_an_array_but_not_into_arrays_inside_it() {
+    check(
+        r#"{"a.b": 1}"#,
+        &[r#"{"a": {"b": 1}}"#, r#"{"a": [{"c": 1}, {"b": [0, 1]}]}"#],
+        &[r#"{"a": [[{"b": 1}]]}"#, r#"{"a": [{"b": [[1]]}]}"#],
+    );
+}
+
+#[test]
+fn a_numeric_step_is_an_index_and_a_field_name() {
+    check(
+        r#"{"a.0": 1}"#,
+        &[
+            r#"{"a": [1, 2]}"#,
+            r#"{"a": {"0": 1}}"#,
+            r#"{"a": [{"0": 1}]}"#,
+        ],
+        &[r#"{"a": [2, 1]}"#, r#"{"a": [[1]]}"#, r#"{"a": []}"#],
+    );
+    check(
+        r#"{"a.0.b": 1}"#,
+        &[r#"{"a": [{"b": 1}]}"#],
+        &[r#"{"a": [{"b": 2}, {"b": 1}]}"#],
+    );
+    check(
+        r#"{"a.1.0": 1}"#,
+        &[r#"{"a": [0, [1]]}"#],
+        &[r#"{"a": [[1], 1]}"#],
+    );
+    check(
+        r#"{"a.0.b": null}"#,
+        &[r#"{"a": [{"c": 1}]}"#],
+        &[r#"{"a": [{"b": 1}]}"#],
+    );
+    check(r#"{"a.01": {"$exists": true}}"#, &[], &[r#"{"a": [1, 2]}"#]);
+}
+
+#[test]
+fn an_index_outside_of_the_array_is_missing() {
+    for path in ["a.5", "a.-1", "a.99999999999999999999999"] {
+        check(
+            &format!(r#"{{"{path}": {{"$exists": false}}}}"#),
+            &[r#"{"a": [1, 2]}"#],
+            &[],
+        );
+    }
+}
+
+#[test]
+fn a_path_with_an_empty_part_names_no_value_in_a_filter() {
+    for path in ["", "a.", ".a", "a..b"] {
+        let json = format!(r#"{{"{path}": {{"$exists": true}}}}"#);
+        check(&json, &[], &["{}", r#"{"a": {"b": 1}}"#]);
+    }
+}
+
+#[test]
+fn everything_that_is_not_supported_is_refused_by_name() {
+    for (json, message) in [
+        (
+            r#"{"a": {"$regex": "x"}}"#,
+            "the operator $regex at /a/$regex is not supported",
+        ),
+        (
+            r#"{"$and": [{"$where": "x"}]}"#,
+            "the operator $where at /$and/0/$where is not",
+        ),
+        (
+            r#"{"a": {"$gt": 1, "b": 2}}"#,
+            "/a mixes operators and the field name \"b\"",
+        ),
+        (
+            r#"{"a": {"b": 2, "$gt": 1}}"#,
+            "/a mixes operators and the field name \"b\"",
+        ),
+        (
+            r#"{"$or": []}"#,
+            "$or at /$or expects at least one filter, found an empty array",
+        ),
+        (
+            r#"{"$nor": {"a": 1}}"#,
+            "$nor at /$nor expects an array, found an object",
+        ),
+        (
+            r#"{"$and": [{"a": 1}, 5]}"#,
+            "conditions at /$and/1, found an integer",
+        ),
+        (
+            r#"{"a/b": {"$in": 5}}"#,
+            "$in at /a~1b/$in expects an array, found an integer",
+        ),
+        (
+            r#"{"a": {"$in": [{"$gt": 1}]}}"#,
+            "$in at /a/$in/0 expects values only",
+        ),
+        (
+            r#"{"a": {"$not": 5}}"#,
+            "$not at /a/$not expects an object with at least one operator",
+        ),
+        (r#"{"a": {"$not": {}}}"#, "$not at /a/$not expects"),
+        (r#"{"a": {"$undefined": true}}"#, "found undefined"),
+    ] {
+        let error = refused(json).to_string();
+        assert!(error.contains(message), "{json}: {error}");
+    }
+    let regex = r#"{"$regularExpression": {"pattern": "x", "options": ""}}"#;
+    for place in [
+        "R",
+        r#"{"$ne": R}"#,
+        r#"{"$gt": R}"#,
+        r#"{"$not": R}"#,
+        r#"{"$in": [1, R]}"#,
+    ] {
+        let json = format!(r#"{{"a": {}}}"#, place.replace('R', regex));
+        assert!(
+            matches!(refused(&json), FilterError::Regex { .. }),
+            "{json}"
+        );
+    }
+    check(
+        &format!(r#"{{"a": {{"$eq": {regex}}}}}"#),
+        &[&format!(r#"{{"a": {regex}}}"#)],
+        &[r#"{"a": "x"}"#],
+    );
+}
+
+#[test]
+fn a_planner_sees_what_must_hold_for_a_path() {
+    let filter = filter(r#"{"a": {"$gte": 1, "$lt": 5}, "$and": [{"b": 2}, {"a": {"$ne": 3}}]}"#);
+    let operators = |path| {
+        let tests = filter
+            .constraints(path)
+            .map(|constraint| match constraint.test {
+                Test::Compare(comparison, _) => *comparison,
+                other => panic!("{other:?}"),
+            });
+        tests.collect::<Vec<_>>()
+    };
+    assert_eq!(operators("a"), [Comparison::Gte, Comparison::Lt]);
+    assert_eq!(operators("b"), [Comparison::Eq]);
+    assert!(
+        !filter.is_covered_by(&["a", "b"]),
+        "$ne is no constraint that an index serves"
+    );
+    let covered = self::filter(r#"{"a": {"$in": [1, 2]}, "b": {"$exists": true}}"#);
+    assert!(covered.is_covered_by(&["a", "b"]) && !covered.is_covered_by(&["a"]));
+}
+
+/// The ids of the documents, in order.
+#[track_caller]
+fn order(sort: &Sort, documents: &[&str]) -> Vec<i32> {
+    let mut top = TopK::new(None, usize::MAX);
+    for json in documents {
+        let document = document(json);
+        let mut key = Vec::new();
+        sort.key(&document, &mut key).unwrap();
+        top.offer(&key, 0, || document.get_i32("_id").unwrap())
+            .unwrap();
+    }
+    top.into_sorted().into_iter().map(|(_, id)| id).collect()
+}
+
+#[test]
+fn arrays_sort_by_their_smallest_element_ascending_and_largest_descending() {
+    let documents = [
+        r#"{"_id": 1, "a": [5, 1]}"#,
+        r#"{"_id": 2, "a": 3}"#,
+        r#"{"_id": 3, "a": [2, 4]}"#,
+        r#"{"_id": 4, "a": [[0], 9]}"#,
+    ];
+    // An array inside is not opened, and as a whole it is above all numbers.
+    assert_eq!(order(&Sort::parse("a").unwrap(), &documents), [1, 3, 2, 4]);
+    assert_eq!(order(&Sort::parse("-a").unwrap(), &documents), [4, 1, 3, 2]);
+}
+
+#[test]
+fn an_empty_array_sorts_below_null_and_null_ties_with_missing() {
+    let documents = [
+        r#"{"_id": 4, "a": 1}"#,
+        r#"{"_id": 3, "a": [null]}"#,
+        r#"{"_id": 2}"#,
+        r#"{"_id": 1, "a": null}"#,
+        r#"{"_id": 9, "a": []}"#,
+    ];
+    assert_eq!(
+        order(&Sort::parse("a").unwrap(), &documents),
+        [9, 1, 2, 3, 4]
+    );
+}
+
+#[test]
+fn dotted_keys_take_the_smallest_or_largest_over_the_fan_out() {
+    let documents = [
+        r#"{"_id": 1, "a": [{"b": 9}, {"b": [1, 20]}]}"#,
+        r#"{"_id": 2, "a": {"b": 5}}"#,
+        r#"{"_id": 3, "a": [{"b": 7}, {}]}"#,
+        r#"{"_id": 4, "a": [{"b": 8}, 1]}"#,
+    ];
+    assert_eq!(
+        order(&Sort::parse("a.b").unwrap(), &documents),
+        [3, 4, 1, 2]
+    );
+    assert_eq!(
+        order(&Sort::parse("-a.b").unwrap(), &documents),
+        [1, 4, 3, 2]
+    );
+}
+
+#[test]
+fn ties_are_decided_by_id_in_the_direction_of_the_last_key() {
+    let documents = [
+        r#"{"_id": 2, "a": 1}"#,
+        r#"{"_id": 1, "a": 1.0}"#,
+        r#"{"_id": 3, "a": 1}"#,
+    ];
+    assert_eq!(order(&Sort::parse("a").unwrap(), &documents), [1, 2, 3]);
+    assert_eq!(order(&Sort::parse("b,-a").unwrap(), &documents), [3, 2, 1]);
+    let sort = Sort::from_document(&document(r#"{"a": 1.0, "_id": -1}"#)).unwrap();
+    assert_eq!(order(&sort, &documents), [3, 2, 1]);
+    assert_eq!(sort.keys().len(), 2);
+    assert_eq!(order(&Sort::parse("").unwrap(), &documents), [1, 2, 3]);
+}
+
+#[test]
+fn an_order_that_cannot_be_is_refused() {
+    for (text, message) in [
+        (
+            "a,,b",
+            "the sort key \"\" is not usable: a field name is expected",
+        ),
+        ("a..b", "has an empty part"),
+        ("-$a", "begins with $"),
+        ("a,-a", "the sort key \"a\" stands twice"),
+        (
+            &["a"; 33]
+                .iter()
+                .enumerate()
+                .map(|(n, a)| format!("{a}{n}"))
+                .collect::<Vec<_>>()
+                .join(","),
+            "at most 32 keys, and this one has 33",
+        ),
+    ] {
+        let error = Sort::parse(text).unwrap_err().to_string();
+        assert!(error.contains(message), "{text}: {error}");
+    }
+    let error = Sort::from_document(&document(r#"{"a": 2}"#))
+        .unwrap_err()
+        .to_string();
+    assert_eq!(error, "the direction of the sort key \"a\" must be 1 or -1");
+}
+
+#[test]
+fn a_bounded_sort_keeps_the_first_and_an_unbounded_one_fails_at_its_limit() {
+    let mut top = TopK::new(Some(2), 1000);
+    for (number, key) in [5u8, 1, 9, 1, 3].into_iter().enumerate() {
+        top.offer(&[key], 100, || number).unwrap();
+    }
+    assert_eq!(top.len(), 2);
+    let kept: Vec<_> = top
+        .into_sorted()
+        .into_iter()
+        .map(|(key, number)| (key[0], number))
+        .collect();
+    assert_eq!(kept, [(1, 1), (1, 3)]);
+    let mut none = TopK::new(Some(0), 1000);
+    none.offer(b"a", 1, || ()).unwrap();
+    assert!(none.is_empty());
+    let mut all = TopK::new(None, 1000);
+    let error = (0u8..100)
+        .find_map(|n| all.offer(&[n], 100, || n).err())
+        .expect("it is full");
+    assert!(
+        error.to_string().contains("more than 1000 bytes"),
+        "{error}"
+    );
+}
+
+#[track_caller]
+fn projected(fields: &str, json: &str) -> String {
+    let projection = Projection::parse(fields).unwrap();
+    to_string(&projection.apply(&document(json)).unwrap(), Form::Relaxed).unwrap()
+}
+
+#[test]
+fn a_projection_keeps_the_id_and_the_stored_order() {
+    assert_eq!(
+        projected("c,a", r#"{"a": 1, "b": 2, "c": 3, "_id": 4}"#),
+        r#"{"a":1,"c":3,"_id":4}"#
+    );
+    assert_eq!(projected("_id", r#"{"_id": 1, "a": 2}"#), r#"{"_id":1}"#);
+}
+
+#[test]
+fn a_projection_fans_out_over_arrays_of_objects() {
+    assert_eq!(
+        projected(
+            "a.b,a.d.e",
+            r#"{"a": [{"b": 1, "c": 2}, 5, {"d": {"e": [1], "f": 2}}, [{"b": 3}]]}"#
+        ),
+        r#"{"a":[{"b":1},{"d":{"e":[1]}},[{"b":3}]]}"#
+    );
+    assert_eq!(projected("a.b", r#"{"a": 5, "b": 1}"#), "{}");
+    assert_eq!(projected("a.b", r#"{"a": {"c": 1}}"#), r#"{"a":{}}"#);
+}
+
+#[test]
+fn fields_that_overlap_are_refused() {
+    for fields in ["a,a.b", "a.b.c,x,a.b", "a,a", "_id.x"] {
+        let error = Projection::parse(fields).unwrap_err().to_string();
+        assert!(error.contains("overlap"), "{fields}: {error}");
+    }
+    assert!(Projection::parse("ab,a,a-b").is_ok());
+    assert!(Projection::parse(" ").is_err() && Projection::parse("a,").is_err());
+}
