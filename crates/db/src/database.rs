@@ -304,8 +304,8 @@ impl Database {
             readers: core.registry.count(),
             commits: core.pipeline.stats(),
             trees: forest.trees.len(),
-            memory_rows: forest.trees.values().map(|tree| tree.entries as u64).sum(),
-            memory_bytes: forest.trees.values().map(|tree| tree.bytes as u64).sum(),
+            memory_rows: forest.trees.values().map(|tree| tree.entries).sum(),
+            memory_bytes: forest.trees.values().map(|tree| tree.bytes).sum(),
         }
     }
 

@@ -13,9 +13,11 @@ use crate::error::OpenError;
 
 /// The file that is locked while the database is open.
 pub const LOCK_FILE: &str = "LOCK";
-const IDENTITY_FILE: &str = "IDENTITY";
+/// The file that makes a folder a data folder; written last when one is created.
+pub const IDENTITY_FILE: &str = "IDENTITY";
 const IDENTITY_UNFINISHED: &str = "IDENTITY.tmp";
-const LOG_DIR: &str = "log";
+/// The folder of the log inside the data folder.
+pub const LOG_DIR: &str = "log";
 const FORMAT: u32 = 1;
 const TITLE: &str = "NexusBase data folder";
 

@@ -56,7 +56,7 @@ pub use commit::{CommitHandle, CommitStats};
 pub use database::{Database, Stats};
 pub use error::{CommitError, Error, OpenError, ReadError, WriteError};
 pub use feed::{Change, ChangeFeed};
-pub use folder::LOCK_FILE;
+pub use folder::{IDENTITY_FILE, LOCK_FILE, LOG_DIR};
 pub use nexusbase_forest::{Direction, KeyRange, TreeId};
 pub use nexusbase_log::{Changed, Index, inspect as log_inspect};
 pub use options::{Durability, Options};

@@ -35,7 +35,7 @@ pub(crate) fn replay(log: &Log, keep: Keep) -> Result<(Forest, Index), OpenError
     let last = log.group(GROUP).last.index;
     let mut entries = log.entries(GROUP, Index::new(1), last)?;
     let mut applied = Index::ZERO;
-    while let Some(entry) = entries.next()? {
+    while let Some(entry) = entries.next_entry()? {
         let index = entry.id.index;
         if index != applied.next() {
             return Err(failed(index, format!("it follows entry {applied}")));

@@ -12,12 +12,16 @@
 //! array element that the path does not apply to, such as the 1 in `{a: [1, {b: 2}]}` for `a.b`:
 //! no condition matches it, while sorting counts it as null.
 
+mod field;
+
 use std::fmt;
 
 use bson::raw::{RawArray, RawBsonRef, RawDocument};
 
 use crate::error::PathError;
 use crate::{NESTING_MAX, ValueError};
+
+pub use field::field;
 
 /// A dotted path.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -151,23 +155,6 @@ fn index_of(part: &str) -> Option<usize> {
         return None;
     }
     part.parse().ok()
-}
-
-/// The value of a field of an object, not of anything inside it.
-///
-/// # Errors
-/// When the object is damaged up to and including that field.
-pub fn field<'a>(
-    object: &'a RawDocument,
-    name: &str,
-) -> Result<Option<RawBsonRef<'a>>, ValueError> {
-    for element in object.iter_elements() {
-        let element = element?;
-        if element.key().as_str() == name {
-            return Ok(Some(element.value()?));
-        }
-    }
-    Ok(None)
 }
 
 fn visit_object<'a>(

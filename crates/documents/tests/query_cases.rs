@@ -3,6 +3,8 @@
 //! The cases are data (`testdata/query-cases`, which says where they come from). Every case is
 //! evaluated in memory: filter, sort if the case orders, skip, limit, projection. Results are
 //! compared strictly: types, digits and the sign of zero count.
+#![expect(clippy::cast_possible_truncation, reason = "counts are small")]
+#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use bson::raw::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
 use nexusbase_documents::filter::Filter;
@@ -17,7 +19,7 @@ const PIPELINES: &str = include_str!("../testdata/query-cases/aggregate.jsonl");
 const DEVIATIONS: &[(&str, &str)] = &[
     (
         "test_sort_spec_errors[spec_empty]",
-        "a pipeline refuses the empty order; a find, which is what a sort belongs to here, takes it",
+        "a pipeline refuses the empty order; a find, to which a sort belongs here, takes it",
     ),
     (
         "test_sort_direction_values[accept_double_truncated_to_desc]",

@@ -1,4 +1,5 @@
 //! The rules of the query language, one test per rule, named after it.
+#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use bson::raw::RawDocumentBuf;
 use nexusbase_documents::FilterError;

@@ -38,6 +38,9 @@ pub(crate) struct Memtable {
 /// A version in the table.
 pub(crate) type Version<'a> = Entry<'a, Row, Value>;
 
+/// What a reader sees of one key, and where it goes on.
+type Step<'a> = (Option<Version<'a>>, Option<Version<'a>>);
+
 impl Memtable {
     /// Writes a version that is newer than all others of its key, or replaces one of the same
     /// seqno. Returns the key if older versions of it lie beneath. Only the applier calls this.
@@ -134,18 +137,6 @@ impl Memtable {
         }
     }
 
-    /// The version behind all versions of the key of `version`: the newest of the next key.
-    pub(crate) fn behind<'a>(&'a self, version: &Version<'a>) -> Option<Version<'a>> {
-        let mut next = version.next();
-        for _ in 0..STEPS_BEFORE_SEEK {
-            match next {
-                Some(older) if older.key().is_version_of(version.key()) => next = older.next(),
-                next => return next,
-            }
-        }
-        self.first(Bound::Excluded(version.key().key()))
-    }
-
     /// The last version, of any key, at or before the end of a range: the oldest of its key.
     pub(crate) fn last(&self, end: Bound<&[u8]>) -> Option<Version<'_>> {
         match end {
@@ -157,6 +148,44 @@ impl Memtable {
                 .upper_bound(Bound::Excluded(&Row::probe(key, Seqno::MAX))),
             Bound::Unbounded => self.rows.back(),
         }
+    }
+
+    /// From the newest version of a key: the one that a reader at `at` sees (tombstone or not), and
+    /// the newest version of the next key.
+    pub(crate) fn step_forward<'a>(&'a self, newest: Version<'a>, at: Seqno) -> Step<'a> {
+        let next = self.behind(&newest);
+        if newest.key().seqno() <= at && !newest.is_removed() {
+            return (Some(newest), next);
+        }
+        (self.newest(newest.key().key(), at), next)
+    }
+
+    /// From the oldest version of a key: the one that a reader at `at` sees (tombstone or not),
+    /// and the oldest version of the key before.
+    pub(crate) fn step_back<'a>(&'a self, oldest: Version<'a>, at: Seqno) -> Step<'a> {
+        let before = oldest.prev();
+        let several = before
+            .as_ref()
+            .is_some_and(|v| v.key().is_version_of(oldest.key()));
+        if several || oldest.is_removed() {
+            let key = oldest.key().key();
+            return (self.newest(key, at), self.last(Bound::Excluded(key)));
+        }
+        (
+            Some(oldest).filter(|version| version.key().seqno() <= at),
+            before,
+        )
+    }
+
+    fn behind<'a>(&'a self, version: &Version<'a>) -> Option<Version<'a>> {
+        let mut next = version.next();
+        for _ in 0..STEPS_BEFORE_SEEK {
+            match next {
+                Some(older) if older.key().is_version_of(version.key()) => next = older.next(),
+                next => return next,
+            }
+        }
+        self.first(Bound::Excluded(version.key().key()))
     }
 
     /// How many versions there are, tombstones included.
@@ -172,4 +201,128 @@ impl Memtable {
 
 fn footprint(row: &Row, value: &Value) -> u64 {
     (row.key().len() + value.as_ref().map_or(0, Bytes::len)) as u64 + VERSION_OVERHEAD_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Seqno = Seqno::new(9);
+
+    fn key(name: &str) -> Bytes {
+        Bytes::copy_from_slice(name.as_bytes())
+    }
+
+    fn put(table: &Memtable, name: &str, seqno: u64) {
+        table.write(key(name), Seqno::new(seqno), Change::Put(key(name)));
+    }
+
+    fn name(version: Option<Version<'_>>) -> Option<Bytes> {
+        version.map(|version| version.key().key().clone())
+    }
+
+    /// A reader found "b" just before it was deleted, its tombstone fell due and both went.
+    fn table_with_late_reader(read: impl Fn(&Memtable, Version<'_>)) {
+        let table = Memtable::default();
+        for name in ["a", "b", "c"] {
+            put(&table, name, 1);
+        }
+        let found = table.newest(b"b", NOW).unwrap();
+        assert!(
+            table
+                .write(key("b"), Seqno::new(2), Change::Delete)
+                .is_some()
+        );
+        assert_eq!(table.purge(b"b", Seqno::new(2)), 2);
+        read(&table, found);
+    }
+
+    #[test]
+    fn a_version_that_went_with_its_tombstone_is_not_shown_to_a_late_forward_reader() {
+        table_with_late_reader(|table, found| {
+            let (seen, next) = table.step_forward(found, NOW);
+            assert!(seen.is_none());
+            assert_eq!(name(next), Some(key("c")));
+        });
+    }
+
+    #[test]
+    fn a_version_that_went_with_its_tombstone_is_not_shown_to_a_late_reverse_reader() {
+        table_with_late_reader(|table, found| {
+            let (seen, next) = table.step_back(found, NOW);
+            assert!(seen.is_none());
+            assert_eq!(name(next), Some(key("a")));
+        });
+    }
+
+    #[test]
+    fn purging_removes_what_is_hidden_and_a_tombstone_that_hides_nothing_more() {
+        let table = Memtable::default();
+        (1..=3).for_each(|seqno| put(&table, "a", seqno));
+        put(&table, "b", 3);
+        assert_eq!(table.purge(b"a", Seqno::new(2)), 1);
+        assert_eq!(table.purge(b"a", Seqno::new(2)), 0);
+        assert_eq!(table.versions(), 3);
+        table.write(key("a"), Seqno::new(4), Change::Delete);
+        put(&table, "a", 5);
+        assert_eq!(table.purge(b"a", Seqno::new(4)), 3);
+        assert_eq!(
+            table.newest(b"a", NOW).unwrap().key().seqno(),
+            Seqno::new(5)
+        );
+        assert!(table.newest(b"a", Seqno::new(4)).is_none());
+        assert_eq!(table.versions(), 2);
+    }
+
+    #[test]
+    fn memory_is_counted_in_and_out() {
+        let table = Memtable::default();
+        assert!(
+            table
+                .write(key("a"), Seqno::new(1), Change::Put(key("four")))
+                .is_none()
+        );
+        assert_eq!(table.bytes(), 5 + VERSION_OVERHEAD_BYTES);
+        assert!(
+            table
+                .write(key("a"), Seqno::new(1), Change::Put(key("seven..")))
+                .is_none()
+        );
+        assert_eq!(
+            (table.bytes(), table.versions()),
+            (8 + VERSION_OVERHEAD_BYTES, 1)
+        );
+        assert_eq!(
+            table.write(key("a"), Seqno::new(2), Change::Delete),
+            Some(key("a"))
+        );
+        assert_eq!(table.bytes(), 9 + 2 * VERSION_OVERHEAD_BYTES);
+        assert!(
+            table
+                .write(key("b"), Seqno::new(2), Change::Delete)
+                .is_none()
+        );
+        table.purge(b"a", Seqno::new(2));
+        assert_eq!((table.bytes(), table.versions()), (0, 0));
+    }
+
+    #[test]
+    fn stepping_over_many_versions_of_a_key_ends_at_the_next_key() {
+        for versions in 1..40 {
+            let table = Memtable::default();
+            put(&table, "a", 1);
+            (1..=versions).for_each(|seqno| put(&table, "b", seqno));
+            put(&table, "c", 1);
+            for at in 0..=versions {
+                let newest = table.first(Bound::Excluded(b"a")).unwrap();
+                let (seen, next) = table.step_forward(newest, Seqno::new(at));
+                assert_eq!(seen.map(|v| v.key().seqno().get()), (at > 0).then_some(at));
+                assert_eq!(name(next), Some(key("c")));
+                let oldest = table.last(Bound::Excluded(b"c")).unwrap();
+                let (seen, next) = table.step_back(oldest, Seqno::new(at));
+                assert_eq!(seen.map(|v| v.key().seqno().get()), (at > 0).then_some(at));
+                assert_eq!(name(next), Some(key("a")));
+            }
+        }
+    }
 }

@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::iter::FusedIterator;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -79,13 +78,9 @@ impl Scan {
             && chunk.len() < self.chunk_rows
             && !self.range.is_before(newest.key().key())
         {
-            let seen = if newest.key().seqno() <= self.at && !newest.is_removed() {
-                Some(newest.clone())
-            } else {
-                self.table.newest(newest.key().key(), self.at)
-            };
+            let (seen, behind) = self.table.step_forward(newest, self.at);
             push(chunk, seen.as_ref());
-            next = self.table.behind(&newest);
+            next = behind;
         }
     }
 
@@ -95,20 +90,9 @@ impl Scan {
             && chunk.len() < self.chunk_rows
             && !self.range.is_behind(oldest.key().key())
         {
-            let before = oldest.prev();
-            let several = before
-                .as_ref()
-                .is_some_and(|v| v.key().is_version_of(oldest.key()));
-            if several || oldest.is_removed() {
-                push(
-                    chunk,
-                    self.table.newest(oldest.key().key(), self.at).as_ref(),
-                );
-                next = self.table.last(Bound::Excluded(oldest.key().key()));
-            } else {
-                push(chunk, Some(&oldest).filter(|v| v.key().seqno() <= self.at));
-                next = before;
-            }
+            let (seen, before) = self.table.step_back(oldest, self.at);
+            push(chunk, seen.as_ref());
+            next = before;
         }
     }
 }

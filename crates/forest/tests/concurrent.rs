@@ -171,3 +171,57 @@ fn readers_see_exactly_their_snapshot_while_entries_are_applied_and_garbage_is_r
     assert!(reads.load(Ordering::Relaxed) > 100, "{reads:?}");
     read_everything(&forest, &plan, ENTRIES, &mut SimRng::new(9));
 }
+
+/// Tombstones and what they hide are removed while readers walk over the very keys: an entry
+/// writes all keys, the next deletes them all, so that the applier is nearly always cleaning up
+/// beneath the feet of a reader who must see all of them or none.
+#[test]
+fn a_deleted_key_never_comes_back_while_its_tombstone_is_removed() {
+    const KEYS: usize = 100;
+    const ALTERNATIONS: u64 = 3_000;
+    let forest = Forest::new();
+    forest.create_tree(LEFT).unwrap();
+    let snapshots = Snapshots::default();
+    std::thread::scope(|scope| {
+        for reader in 0..READERS {
+            let (forest, snapshots) = (&forest, &snapshots);
+            scope.spawn(move || {
+                let mut rng = SimRng::new(reader);
+                while snapshots.visible.load(Ordering::Acquire) < ALTERNATIONS {
+                    let at = snapshots.take();
+                    let expected = if at % 2 == 1 { KEYS } else { 0 };
+                    let seqno = Seqno::new(at);
+                    for direction in [Direction::Forward, Direction::Reverse] {
+                        let scan = forest
+                            .scan(LEFT, KeyRange::all(), direction, seqno)
+                            .unwrap();
+                        assert_eq!(scan.count(), expected, "{direction:?} at {at}");
+                    }
+                    let first = rng.index(KEYS);
+                    for group in first..KEYS {
+                        let found = forest.get(LEFT, &key('a', group), seqno).unwrap();
+                        assert_eq!(found.is_some(), expected > 0, "key {group} at {at}");
+                    }
+                    snapshots.give_back(at);
+                }
+            });
+        }
+        for at in 1..=ALTERNATIONS {
+            let change = if at % 2 == 1 {
+                Change::Put(value(at))
+            } else {
+                Change::Delete
+            };
+            let mutation = |group| Mutation {
+                tree: LEFT,
+                key: key('a', group),
+                change: change.clone(),
+            };
+            forest
+                .apply(Seqno::new(at), (0..KEYS).map(mutation))
+                .unwrap();
+            let oldest = snapshots.publish(at);
+            forest.set_oldest_needed(Seqno::new(oldest));
+        }
+    });
+}

@@ -9,7 +9,8 @@ use nexusbase_io::Fs;
 
 use crate::error::OpenError;
 use crate::record::Record;
-use crate::recovery::{open_segments, scan};
+use crate::recovery::open_segments;
+use crate::scan::scan;
 
 /// A record as it lies in a file.
 #[derive(Debug)]

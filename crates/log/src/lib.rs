@@ -35,6 +35,7 @@ mod log;
 mod reader;
 mod record;
 mod recovery;
+mod scan;
 mod segment;
 mod spare;
 mod watermark;

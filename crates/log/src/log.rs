@@ -60,7 +60,7 @@ pub struct Opened {
 pub struct TornTail {
     /// The segment.
     pub path: PathBuf,
-    /// Where in the file the whole records end.
+    /// Where in the file the whole batches end.
     pub offset: u64,
     /// What was wrong with the next.
     pub reason: String,
@@ -79,6 +79,8 @@ pub(crate) struct Shared {
     pub(crate) options: LogOptions,
     /// Everything before it survives a crash.
     pub(crate) durable: AtomicU64,
+    /// How often a group was cut back: what a reader knows about places is void then.
+    pub(crate) cuts: AtomicU64,
     /// Lock `log.state`: held for look-ups and notes, never over I/O.
     pub(crate) state: Mutex<State>,
     /// Lock `log.spare`: held to take or to give, never over I/O.
@@ -95,6 +97,9 @@ pub(crate) struct State {
     pub(crate) written: Position,
     pub(crate) committed: BTreeMap<Group, Arc<Watermark>>,
     pub(crate) pins: Pins,
+    /// A segment could not be recycled. It may be there again after a crash, so none behind it
+    /// may go.
+    pub(crate) recycling_failed: bool,
 }
 
 impl State {
@@ -133,6 +138,7 @@ impl Log {
             dir: dir.to_path_buf(),
             options,
             durable: AtomicU64::new(recovered.end.get()),
+            cuts: AtomicU64::new(0),
             state: Mutex::new(State {
                 segments: recovered.segments.into(),
                 groups: recovered.groups,
@@ -144,7 +150,7 @@ impl Log {
             spare: Mutex::new(spare),
         });
         let log = Self { shared };
-        let writer = LogWriter::new(log.clone(), recovered.end)?;
+        let writer = LogWriter::new(log.clone(), recovered.end, recovered.claimed)?;
         Ok(Opened {
             log,
             writer,
@@ -187,7 +193,8 @@ impl Log {
         )
     }
 
-    /// Reads a group's entries `from ..= to`, as far as they are in the log.
+    /// Reads a group's entries `from ..= to`, as far as they are in the log. Entries that are cut
+    /// off meanwhile may still be shown; what comes after them then need not follow them.
     ///
     /// # Errors
     /// [`ReadError::Purged`] when `from` is purged.
@@ -247,7 +254,9 @@ impl Log {
     /// Returns whether it did; to be called until it does not.
     ///
     /// # Errors
-    /// When the file cannot be renamed or removed. The next opening finds the segment again.
+    /// When the file cannot be renamed or removed. Nothing more is recycled then until the log is
+    /// opened again, which finds the segment again: if those behind it were gone, that would look
+    /// like a log with a hole.
     pub fn recycle_step(&self) -> io::Result<bool> {
         let Some(oldest) = self.take_purged_segment() else {
             return Ok(false);
@@ -256,7 +265,8 @@ impl Log {
             && self.shared.spare.lock().is_none();
         let number = self.shared.spare_number.fetch_add(1, Ordering::Relaxed);
         let path = &oldest.path;
-        let made = spare::retire(&*self.shared.fs, &self.shared.dir, path, number, usable)?;
+        let made = spare::retire(&*self.shared.fs, &self.shared.dir, path, number, usable)
+            .inspect_err(|_| self.shared.state.lock().recycling_failed = true)?;
         if let Some(made) = made {
             *self.shared.spare.lock() = Some(made);
         }
@@ -265,6 +275,9 @@ impl Log {
 
     fn take_purged_segment(&self) -> Option<Arc<Segment>> {
         let mut state = self.shared.state.lock();
+        if state.recycling_failed {
+            return None;
+        }
         let sealed = state.segments.front()?.sealed.get()?;
         let durable = self.durable();
         #[cfg(feature = "broken-on-purpose")]

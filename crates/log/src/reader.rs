@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -84,12 +85,21 @@ pub struct Entries {
     group: Group,
     next: Index,
     to: Index,
-    /// Where reading goes on, and up to which entry it can go on from there.
-    place: Option<(Position, Index)>,
+    place: Option<Place>,
     segment: Option<Arc<Segment>>,
     buffer: Vec<u8>,
     buffer_at: Position,
     pin: Pin,
+}
+
+/// Where reading goes on.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    position: Position,
+    /// Up to this entry it can go on from there.
+    run_last: Index,
+    /// It can if no group was cut back since.
+    cuts: u64,
 }
 
 impl Entries {
@@ -131,7 +141,7 @@ impl Entries {
     ///
     /// # Errors
     /// When the log cannot be read or is damaged.
-    pub fn next(&mut self) -> Result<Option<Entry<'_>>, ReadError> {
+    pub fn next_entry(&mut self) -> Result<Option<Entry<'_>>, ReadError> {
         if self.next > self.to {
             return Ok(None);
         }
@@ -165,27 +175,34 @@ impl Entries {
     }
 
     fn position(&mut self) -> Option<Position> {
-        if let Some((position, run_last)) = self.place
-            && self.next <= run_last
+        let shared = &self.pin.log.shared;
+        let cuts = shared.cuts.load(Ordering::Acquire);
+        if let Some(place) = &self.place
+            && self.next <= place.run_last
+            && cuts == place.cuts
         {
-            return Some(position);
+            return Some(place.position);
         }
         let (position, run_last) = {
-            let state = self.pin.log.shared.state.lock();
+            let state = shared.state.lock();
             state.groups.get(&self.group)?.locate(self.next)?
         };
         // A run that grew since it was looked up goes on where reading stopped.
-        let position = match self.place {
-            Some((reached, _)) if reached > position => reached,
+        let position = match &self.place {
+            Some(reached) if reached.position > position => reached.position,
             _ => position,
         };
-        self.place = Some((position, run_last));
+        self.place = Some(Place {
+            position,
+            run_last,
+            cuts,
+        });
         Some(position)
     }
 
     fn advance(&mut self, position: Position, size: usize) {
         if let Some(place) = &mut self.place {
-            place.0 = position.plus(size);
+            place.position = position.plus(size);
         }
     }
 
@@ -294,7 +311,7 @@ impl Subscription {
     /// When the log cannot be read or is damaged.
     pub fn try_next(&mut self) -> Result<Option<Entry<'_>>, ReadError> {
         self.entries.to = Index::new(self.committed.get());
-        self.entries.next()
+        self.entries.next_entry()
     }
 
     /// Waits until [`Self::try_next`] has an entry, at most for `timeout`.

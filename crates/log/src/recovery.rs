@@ -2,13 +2,17 @@
 //!
 //! Rules (see the crate's front page for why they are enough):
 //! * A segment has its name only since its header, its first batch and all that lies before it
-//!   are durable. So a bad header, a gap between generations, or a bad record in any segment but
-//!   the newest is damage.
+//!   are durable. So a bad header, a gap between generations, a bad first batch, or a bad record
+//!   in any segment but the newest is damage.
 //! * In the newest segment a bad record is damage if a valid batch behind it says that the log
-//!   was durable beyond the bad record's start; else it is the torn end of a write.
+//!   was durable beyond the bad record's start; else its batch is the torn end of a write.
+//! * What was read may so far only be in the page cache, where it came from a life that ended
+//!   before its sync, or whose sync has failed: then the pages count as clean, and another sync
+//!   alone proves nothing. So what is not proven to have been durable is written again, then
+//!   synced; and so are the names in the folder.
 //! * A torn end is overwritten with zeros, so that nothing of it can be taken for valid when
-//!   later records end exactly where it starts; and the segment is synced, because what was read
-//!   may so far only be in the page cache.
+//!   later records end exactly where it starts. A mark stays at its start until the zeros are
+//!   durable, so that an opening that breaks off in between is begun again by the next.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,10 +23,13 @@ use nexusbase_io::Fs;
 use crate::error::{Damage, OpenError};
 use crate::group::GroupState;
 use crate::log::TornTail;
-use crate::record::{
-    ALIGNMENT, BATCH_BYTES, BadRecord, Decoded, Group, Position, Record, decode, may_be_batch,
-};
-use crate::segment::{self, RECORDS_AT, Segment};
+use crate::record::{ALIGNMENT, BadRecord, Group, Position, Record};
+use crate::scan::{Scan, scan};
+use crate::segment::{self, Segment};
+
+/// Stands where a torn end starts while the bytes behind it are being cleared. As a record it
+/// would be too long.
+const TORN_MARK: [u8; ALIGNMENT] = [0xff; ALIGNMENT];
 
 /// What was found in a log's folder.
 #[derive(Debug, Default)]
@@ -30,6 +37,8 @@ pub(crate) struct Recovered {
     pub(crate) segments: Vec<Arc<Segment>>,
     pub(crate) groups: BTreeMap<Group, GroupState>,
     pub(crate) end: Position,
+    /// The log says by itself that it is whole: no further claim is needed.
+    pub(crate) claimed: bool,
     pub(crate) torn: Option<TornTail>,
 }
 
@@ -44,7 +53,7 @@ pub(crate) fn recover(fs: &dyn Fs, dir: &Path, database: [u8; 16]) -> Result<Rec
             found: segment::hex(&other.header.database),
         });
     }
-    let mut torn = None;
+    let mut newest = None;
     for (number, segment) in segments.iter().enumerate() {
         let next = segments.get(number + 1).map(|next| next.header.base);
         let groups = &mut recovered.groups;
@@ -59,16 +68,15 @@ pub(crate) fn recover(fs: &dyn Fs, dir: &Path, database: [u8; 16]) -> Result<Rec
             // Nobody else has the segment yet.
             let _ = segment.sealed.set(lasts.collect());
         } else {
-            torn = scan.torn;
+            newest = Some((segment, scan));
         }
     }
     check_complete(&recovered, &segments)?;
-    if let Some(newest) = segments.last() {
-        // The first change to any file, after all that can be refused was checked.
-        recovered.torn = torn
-            .map(|bad| cut_off(newest, recovered.end, &bad))
-            .transpose()?;
-        newest.file.sync_data()?;
+    // The first change to anything, after all that can be refused was checked.
+    fs.sync_dir(dir)?;
+    if let Some((segment, scan)) = newest {
+        recovered.claimed = scan.claimed && scan.torn.is_none();
+        recovered.torn = settle(segment, scan)?;
     }
     recovered.segments = segments;
     Ok(recovered)
@@ -138,125 +146,36 @@ fn check_complete(recovered: &Recovered, segments: &[Arc<Segment>]) -> Result<()
     Ok(())
 }
 
-fn cut_off(segment: &Segment, end: Position, bad: &BadRecord) -> Result<TornTail, OpenError> {
-    let offset = segment.offset(end);
+/// Makes what was read durable, and clears a torn end.
+fn settle(segment: &Segment, scan: Scan) -> Result<Option<TornTail>, OpenError> {
+    let offset = segment.offset(scan.end);
+    let unproven = scan.end.get() - scan.proven.get();
+    let mut tail = Vec::new();
+    segment.read(
+        scan.proven,
+        usize::try_from(unproven).unwrap_or(usize::MAX),
+        &mut tail,
+    )?;
     let rest = usize::try_from(segment.header.file_bytes - offset).unwrap_or(usize::MAX);
-    segment.file.write_at(&vec![0; rest], offset)?;
-    Ok(TornTail {
+    let mark = &TORN_MARK[..TORN_MARK.len().min(rest)];
+    if scan.torn.is_some() {
+        let all = tail.len() + rest;
+        tail.extend_from_slice(mark);
+        tail.resize(all, 0);
+    }
+    if !tail.is_empty() {
+        segment.file.write_at(&tail, segment.offset(scan.proven))?;
+    }
+    segment.file.sync_data()?;
+    let Some(BadRecord { expected, found }) = scan.torn else {
+        return Ok(None);
+    };
+    segment
+        .file
+        .write_durable_at(&[0; TORN_MARK.len()][..mark.len()], offset)?;
+    Ok(Some(TornTail {
         path: segment.path.clone(),
         offset,
-        reason: format!("expected {}, found {}", bad.expected, bad.found),
-    })
-}
-
-/// Where a segment's records end.
-#[derive(Debug)]
-pub(crate) struct Scan {
-    pub(crate) end: Position,
-    /// What was wrong with the bytes behind the end, if they are not just unused.
-    pub(crate) torn: Option<BadRecord>,
-}
-
-/// Called for each record; what it returns ends the scan.
-pub(crate) type Visit<'a> = dyn FnMut(Position, &Decoded<'_>) -> Result<(), Box<Damage>> + 'a;
-
-/// Reads all records of a segment. `next` is where the following segment starts, if there is one.
-pub(crate) fn scan(
-    segment: &Segment,
-    next: Option<Position>,
-    visit: &mut Visit<'_>,
-) -> Result<Scan, OpenError> {
-    let base = segment.header.base;
-    let mut bytes = Vec::new();
-    let all = usize::try_from(segment.header.file_bytes - RECORDS_AT).unwrap_or(usize::MAX);
-    segment.read(base, all, &mut bytes)?;
-    let mut at = 0;
-    let mut left_in_batch = 0;
-    loop {
-        let position = base.plus(at);
-        if next == Some(position) && left_in_batch == 0 {
-            return Ok(Scan {
-                end: position,
-                torn: None,
-            });
-        }
-        let bad = match decode(&bytes[at..], segment.seed, position)
-            .and_then(|found| in_its_batch(position, found, &mut left_in_batch))
-        {
-            Ok(found) => {
-                visit(position, &found)?;
-                at += found.size;
-                continue;
-            }
-            Err(bad) => bad,
-        };
-        if next.is_some() || claimed(&bytes, at, segment, position) {
-            return Err(segment.damage(position, bad.expected, bad.found).into());
-        }
-        let unused = bytes[at..].iter().take(BATCH_BYTES).all(|&byte| byte == 0);
-        let followed = unused && batches_after(&bytes, at, segment).next().is_some();
-        return Ok(Scan {
-            end: position,
-            torn: (!unused || followed).then_some(bad),
-        });
-    }
-}
-
-/// Checks that batches and their records alternate as each batch says.
-fn in_its_batch<'a>(
-    position: Position,
-    found: Decoded<'a>,
-    left: &mut u32,
-) -> Result<Decoded<'a>, BadRecord> {
-    let refuse = |expected: &str| {
-        Err(BadRecord {
-            expected: expected.to_owned(),
-            found: format!("a valid {} record", found.record.kind()),
-        })
-    };
-    match found.record {
-        Record::Batch { durable, .. } if *left > 0 || durable > position => {
-            refuse("the next record of a batch")
-        }
-        Record::Batch { records, .. } => {
-            *left = records;
-            Ok(found)
-        }
-        _ if *left == 0 => refuse("the start of a batch"),
-        _ => {
-            *left -= 1;
-            Ok(found)
-        }
-    }
-}
-
-/// Whether a valid batch behind the bad record at `at` says that the log was durable beyond it.
-fn claimed(bytes: &[u8], at: usize, segment: &Segment, position: Position) -> bool {
-    batches_after(bytes, at, segment).any(|durable| durable > position)
-}
-
-/// The durable positions of all valid batches behind `at`.
-fn batches_after<'a>(
-    bytes: &'a [u8],
-    at: usize,
-    segment: &'a Segment,
-) -> impl Iterator<Item = Position> + 'a {
-    (at + ALIGNMENT..bytes.len())
-        .step_by(ALIGNMENT)
-        .filter_map(move |later| {
-            if !may_be_batch(&bytes[later..]) {
-                return None;
-            }
-            match decode(
-                &bytes[later..],
-                segment.seed,
-                segment.header.base.plus(later),
-            ) {
-                Ok(Decoded {
-                    record: Record::Batch { durable, .. },
-                    ..
-                }) => Some(durable),
-                _ => None,
-            }
-        })
+        reason: format!("expected {expected}, found {found}"),
+    }))
 }

@@ -204,7 +204,9 @@ pub(crate) fn generations(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<u64>> {
         let digits = name
             .strip_suffix(".log")
             .filter(|digits| digits.len() == 16)?;
-        u64::from_str_radix(digits, 16).ok()
+        let generation = u64::from_str_radix(digits, 16).ok()?;
+        // Only the one spelling that this crate writes: no capitals, no sign.
+        (*name == format!("{generation:016x}.log")).then_some(generation)
     };
     let mut generations: Vec<u64> = names.iter().filter_map(parse).collect();
     generations.sort_unstable();

@@ -44,7 +44,7 @@ pub(crate) fn allocate(fs: &dyn Fs, dir: &Path, number: u64, bytes: u64) -> io::
         Ok(file) => Ok(Spare { path, file, bytes }),
         Err(e) => {
             // Give the space back; if even that fails, the next opening does it.
-            let _ = fs.remove(&unfinished);
+            let _ = fs.remove(&unfinished).or_else(|_| fs.remove(&path));
             Err(e)
         }
     }
@@ -69,9 +69,12 @@ pub(crate) fn retire(
     let path = path_of(dir, number);
     fs.rename(segment, &path)?;
     fs.sync_dir(dir)?;
-    let file = fs.open(&path)?;
-    let bytes = file.len()?;
-    Ok(Some(Spare { path, file, bytes }))
+    // The segment is gone for good. If it cannot be opened under its new name, the next opening
+    // of the log tries again; until then a new spare is made.
+    let opened = fs.open(&path).and_then(|file| Ok((file.len()?, file)));
+    Ok(opened
+        .ok()
+        .map(|(bytes, file)| Spare { path, file, bytes }))
 }
 
 /// Finds a usable spare that an earlier life of the log has left, and removes all else that is

@@ -44,7 +44,7 @@ pub struct LogWriter {
 }
 
 impl LogWriter {
-    pub(crate) fn new(log: Log, end: Position) -> Result<Self, OpenError> {
+    pub(crate) fn new(log: Log, end: Position, claimed: bool) -> Result<Self, OpenError> {
         let newest = log.shared.state.lock().segments.back().cloned();
         let current = match newest {
             Some(newest) => newest,
@@ -55,7 +55,7 @@ impl LogWriter {
             current,
             written: end,
             durable: end,
-            claimed: Position::ZERO,
+            claimed: if claimed { end } else { Position::ZERO },
             buffer: Vec::new(),
             failed: None,
         };
@@ -205,6 +205,9 @@ impl LogWriter {
                 let known = state.groups.entry(group).or_default();
                 known.note(group, record, position, self.current.header.base)?;
             }
+            if matches!(record, Record::TruncateAfter { .. }) {
+                self.log.shared.cuts.fetch_add(1, Ordering::Release);
+            }
             position = position.plus(record.encoded_len());
         }
         state.written = self.written;
@@ -241,7 +244,7 @@ impl LogWriter {
         self.sync()?;
         let made = make_segment(
             &self.log,
-            spare,
+            &spare,
             self.current.header.generation + 1,
             self.written,
             &checkpoint,
@@ -327,13 +330,13 @@ fn encode_batch(
 fn first_segment(log: &Log) -> Result<Arc<Segment>, OpenError> {
     let spare = log.shared.spare.lock().take();
     let spare = spare.map_or_else(|| log.shared.allocate(log.shared.options.segment_bytes), Ok)?;
-    Ok(Arc::new(make_segment(log, spare, 1, Position::ZERO, &[])?))
+    Ok(Arc::new(make_segment(log, &spare, 1, Position::ZERO, &[])?))
 }
 
 /// Turns a spare into a segment: header and checkpoint durable first, then the name.
 fn make_segment(
     log: &Log,
-    spare: Spare,
+    spare: &Spare,
     generation: u64,
     base: Position,
     checkpoint: &[Record<'_>],

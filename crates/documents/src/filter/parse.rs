@@ -335,7 +335,8 @@ fn literals(
 }
 
 fn begins_with_operator(document: &RawDocument) -> bool {
-    matches!(document.iter_elements().next(), Some(Ok(first)) if first.key().as_str().starts_with('$'))
+    let first = document.iter_elements().next();
+    matches!(first, Some(Ok(first)) if first.key().as_str().starts_with('$'))
 }
 
 /// What `$exists` takes for yes: all but false, zero, null.

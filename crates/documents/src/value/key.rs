@@ -124,7 +124,7 @@ fn put_content(value: RawBsonRef<'_>, level: usize, out: &mut Vec<u8>) -> Result
     }
     match value {
         RawBsonRef::String(text) | RawBsonRef::Symbol(text) | RawBsonRef::JavaScriptCode(text) => {
-            put_text(text.as_bytes(), out)
+            put_text(text.as_bytes(), out);
         }
         RawBsonRef::Document(object) => put_object(object, level, out)?,
         RawBsonRef::Array(array) => {

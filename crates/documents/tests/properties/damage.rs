@@ -5,6 +5,7 @@ use nexusbase_documents::ValueError;
 use nexusbase_documents::document::{check_document, check_structure};
 use nexusbase_documents::filter::Filter;
 use nexusbase_documents::json::{Form, parse_document, to_string};
+use nexusbase_documents::path::field;
 use nexusbase_documents::projection::Projection;
 use nexusbase_documents::sort::Sort;
 use nexusbase_documents::value::{compare, key};
@@ -19,8 +20,34 @@ const FILTERS: &[&str] = &[
     r#"{"a": {"$lt": {"$maxKey": 1}}, "$nor": [{"1": {"$exists": true}}]}"#,
 ];
 
+/// Finding a field by stepping over bytes and by decoding every element must agree.
+fn check_field_lookup(document: &RawDocument) {
+    for name in ["a", "b", "ab", "0", "nowhere"] {
+        let mut decoded = Ok(None);
+        for element in document.iter_elements() {
+            match element {
+                Ok(element) if element.key().as_str() == name => {
+                    decoded = element.value().map(Some);
+                    break;
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    decoded = Err(error);
+                    break;
+                }
+            }
+        }
+        // Damage in what was stepped over may go unseen; what is seen must be the same.
+        if let Ok(decoded) = decoded {
+            let found = field(document, name).expect("nothing is damaged that was decoded");
+            assert_eq!(format!("{found:?}"), format!("{decoded:?}"));
+        }
+    }
+}
+
 /// Does everything with a document that may be damaged; only the absence of panics is checked.
 fn exercise(document: &RawDocument) {
+    check_field_lookup(document);
     for filter in FILTERS {
         let filter = Filter::parse(&parse_document(filter.as_bytes()).unwrap()).unwrap();
         let _ = filter.matches(document);
@@ -70,6 +97,7 @@ proptest! {
     fn a_checked_document_never_fails_later(document in random::document()) {
         let document = raw_document(&document);
         prop_assume!(check_structure(&document).is_ok());
+        check_field_lookup(&document);
         for filter in FILTERS {
             let filter = Filter::parse(&parse_document(filter.as_bytes()).unwrap()).unwrap();
             prop_assert!(filter.matches(&document).is_ok());

@@ -1,4 +1,10 @@
 //! Promises over all values and all bytes, tried with random ones.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 mod damage;
 mod json;

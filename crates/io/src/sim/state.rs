@@ -43,6 +43,10 @@ pub struct Counters {
     pub syncs: u64,
     /// Syncs of directories.
     pub dir_syncs: u64,
+    /// Syncs of directories that have failed in this life. A file system whose journal cannot be
+    /// written serves nobody before the next start of the machine, so a faithful simulation lets
+    /// a power cut follow.
+    pub failed_dir_syncs: u64,
 }
 
 /// What an operation is to do.
@@ -131,6 +135,7 @@ impl State {
         self.locks.clear();
         self.faults.clear();
         self.power_cut_at = None;
+        self.counters.failed_dir_syncs = 0;
         self.forget_unreachable();
     }
 
@@ -265,6 +270,7 @@ impl State {
             // What was synced before the power went is the crash's to decide.
             Step::PowerCut => return Err(power_is_off()),
             Step::Fail(kind) => {
+                self.counters.failed_dir_syncs += 1;
                 self.names.fail_sync(dir, &mut self.rng);
                 return Err(kind.error());
             }

@@ -1,0 +1,52 @@
+//! NexusBase and its peers on the same work: same data, same durability, same run.
+//!
+//! Machines are noisy, so rounds of the systems alternate and the median of each is shown with
+//! the ratio between them. A row that NexusBase loses stays in the table.
+
+mod data;
+mod documents;
+mod recovery;
+mod report;
+mod scratch;
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+use crate::report::Report;
+
+/// Runs one comparison and prints a table, and each row also as a line of JSON.
+#[derive(Debug, Parser)]
+#[command(name = "bench/run")]
+struct Arguments {
+    /// Which comparison to run.
+    name: Bench,
+    /// Also writes the JSON lines to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Less work: shows that everything runs, not how fast it is.
+    #[arg(long)]
+    quick: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Bench {
+    /// Durable inserts of package documents with 1, 16 and 64 writers, against SQLite.
+    Documents,
+    /// How fast the log is replayed when a database is opened. No peer: an absolute figure.
+    Recovery,
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments = Arguments::parse();
+    let mut report = Report::default();
+    match arguments.name {
+        Bench::Documents => documents::run(arguments.quick, &mut report)?,
+        Bench::Recovery => recovery::run(arguments.quick, &mut report)?,
+    }
+    report.print();
+    if let Some(file) = arguments.json {
+        report.write_json(&file)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,324 @@
+//! Settings: what they are called, where they come from, and which source wins.
+//!
+//! Sources, later ones winning: the defaults, a file (TOML, YAML or JSON), environment variables,
+//! flags. Every value remembers its source, so that `nexusbase config` can say why a setting is as
+//! it is, and an error can say where to change it.
+//!
+//! One table ([`SETTINGS`]) names every setting once; file keys, variable names and the output of
+//! `nexusbase config` follow from it. That is why no configuration crate is used: those keep
+//! sources apart or merge them into a struct by `serde`, but none tells an unknown key from a
+//! known one by itself, names the nearest known one, or maps `NEXUSBASE_LIMITS_BODY_BYTES` to
+//! `limits.body_bytes` without guessing which `_` is a separator. The parsers of the three file
+//! formats are crates.
+
+mod file;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use nexusbase::Durability;
+use nexusbase_server::{Limits, ServerConfig};
+use tracing_subscriber::filter::LevelFilter;
+
+use super::args::SettingsArgs;
+use super::failure::{Failure, Outcome};
+
+/// What all variables begin with.
+const PREFIX: &str = "NEXUSBASE_";
+/// Variables with that beginning that are no settings of the server.
+const OTHER_VARIABLES: [&str; 2] = ["NEXUSBASE_CONFIG", "NEXUSBASE_SERVER"];
+
+/// How a value is written in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Flag,
+    Number,
+}
+
+/// A setting.
+#[derive(Debug)]
+pub(super) struct Setting {
+    pub(super) key: &'static str,
+    pub(super) kind: Kind,
+    pub(super) about: &'static str,
+}
+
+const fn setting(key: &'static str, kind: Kind, about: &'static str) -> Setting {
+    Setting { key, kind, about }
+}
+
+/// All settings, in the order in which they are shown.
+pub(super) const SETTINGS: &[Setting] = &[
+    setting("data", Kind::Text, "the data folder"),
+    setting("listen", Kind::Text, "where to listen"),
+    setting(
+        "allow_remote",
+        Kind::Flag,
+        "listen where other machines can reach it",
+    ),
+    setting("durability", Kind::Text, "always, interval or never"),
+    setting(
+        "durability_interval_ms",
+        Kind::Number,
+        "what a power cut may take back, with interval",
+    ),
+    setting(
+        "log_level",
+        Kind::Text,
+        "off, error, warn, info, debug or trace",
+    ),
+    setting(
+        "limits.body_bytes",
+        Kind::Number,
+        "largest body of a request",
+    ),
+    setting(
+        "limits.request_timeout_ms",
+        Kind::Number,
+        "time for one request",
+    ),
+    setting(
+        "limits.shutdown_timeout_ms",
+        Kind::Number,
+        "time for open requests at the end",
+    ),
+    setting(
+        "limits.page_default",
+        Kind::Number,
+        "documents per answer, if none is asked for",
+    ),
+    setting(
+        "limits.page_max",
+        Kind::Number,
+        "most documents per answer",
+    ),
+    setting(
+        "limits.concurrent_operations",
+        Kind::Number,
+        "operations at once",
+    ),
+    setting("limits.connections", Kind::Number, "connections at once"),
+];
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    Default,
+    File(PathBuf),
+    Environment(String),
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::Flag(flag) => write!(f, "flag {flag}"),
+        }
+    }
+}
+
+/// A value and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Value {
+    pub(super) text: String,
+    pub(super) origin: Origin,
+}
+
+/// The values that won, by key.
+#[derive(Debug, Default)]
+pub(super) struct Values {
+    by_key: BTreeMap<&'static str, Value>,
+    /// What is odd, but no error.
+    pub(super) warnings: Vec<String>,
+}
+
+/// What `serve` needs to know, checked.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) data: Option<PathBuf>,
+    pub(super) durability: Durability,
+    pub(super) log_level: LevelFilter,
+    pub(super) server: ServerConfig,
+}
+
+impl Values {
+    /// Collects the values from all sources; `variables` is the environment.
+    pub(super) fn collect(
+        arguments: &SettingsArgs,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Outcome<Self> {
+        let mut values = Self::default();
+        for (key, text) in defaults() {
+            values.set(key, text, Origin::Default);
+        }
+        let variables: BTreeMap<String, String> = variables
+            .filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty())
+            .collect();
+        let named = variables.get("NEXUSBASE_CONFIG").map(PathBuf::from);
+        if let Some(path) = arguments.config.clone().or(named) {
+            for (key, text) in file::read(&path)? {
+                values.set(key, text, Origin::File(path.clone()));
+            }
+        }
+        values.take_variables(variables);
+        values.take_flags(arguments);
+        Ok(values)
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Value> {
+        self.by_key.get(key)
+    }
+
+    fn set(&mut self, key: &'static str, text: String, origin: Origin) {
+        self.by_key.insert(key, Value { text, origin });
+    }
+
+    fn take_variables(&mut self, mut variables: BTreeMap<String, String>) {
+        for setting in SETTINGS {
+            let name = variable(setting.key);
+            if let Some(text) = variables.remove(&name) {
+                self.set(setting.key, text, Origin::Environment(name));
+            }
+        }
+        for name in variables.into_keys() {
+            if !OTHER_VARIABLES.contains(&name.as_str()) {
+                let names = SETTINGS.iter().map(|setting| variable(setting.key));
+                let near = nearest(&name, names)
+                    .map_or_else(String::new, |near| format!("; did you mean {near}?"));
+                let warning = format!("the variable {name} sets nothing{near}");
+                self.warnings.push(warning);
+            }
+        }
+    }
+
+    fn take_flags(&mut self, arguments: &SettingsArgs) {
+        let path = |path: &PathBuf| path.to_string_lossy().into_owned();
+        let flags = [
+            ("data", "--data", arguments.data.as_ref().map(path)),
+            ("listen", "--listen", arguments.listen.clone()),
+            ("durability", "--durability", arguments.durability.clone()),
+            ("log_level", "--log-level", arguments.log_level.clone()),
+        ];
+        for (key, flag, text) in flags {
+            if let Some(text) = text {
+                self.set(key, text, Origin::Flag(flag));
+            }
+        }
+        if arguments.allow_remote {
+            let (text, origin) = ("true".to_owned(), Origin::Flag("--allow-remote"));
+            self.set("allow_remote", text, origin);
+        }
+    }
+
+    /// Checks all values.
+    pub(super) fn check(&self) -> Outcome<Settings> {
+        let limits = Limits {
+            body_bytes: self.number("limits.body_bytes")?,
+            request_timeout: self.milliseconds("limits.request_timeout_ms")?,
+            shutdown_timeout: self.milliseconds("limits.shutdown_timeout_ms")?,
+            page_default: self.number("limits.page_default")?,
+            page_max: self.number("limits.page_max")?,
+            concurrent_operations: self.number("limits.concurrent_operations")?,
+            connections: self.number("limits.connections")?,
+        };
+        let listen: SocketAddr = self.parse("listen", "an address such as 127.0.0.1:7700")?;
+        let interval = self.milliseconds("durability_interval_ms")?;
+        let durability = match self.text("durability") {
+            "always" => Durability::Always,
+            "interval" => Durability::Interval(interval),
+            "never" => Durability::Never,
+            _ => return Err(self.wrong("durability", "always, interval or never")),
+        };
+        Ok(Settings {
+            data: self.get("data").map(|value| PathBuf::from(&value.text)),
+            durability,
+            log_level: self.parse("log_level", "off, error, warn, info, debug or trace")?,
+            server: ServerConfig {
+                listen,
+                allow_remote: self.parse("allow_remote", "true or false")?,
+                limits,
+            },
+        })
+    }
+
+    fn text(&self, key: &str) -> &str {
+        self.get(key).map_or("", |value| &value.text)
+    }
+
+    fn parse<T: FromStr>(&self, key: &str, expected: &str) -> Outcome<T> {
+        let parsed = self.text(key).trim().parse();
+        parsed.map_err(|_| self.wrong(key, expected))
+    }
+
+    /// A number of at least 1: no limit means anything at 0.
+    fn number(&self, key: &str) -> Outcome<usize> {
+        let expected = "a whole number of at least 1";
+        match self.parse(key, expected)? {
+            0 => Err(self.wrong(key, expected)),
+            number => Ok(number),
+        }
+    }
+
+    fn milliseconds(&self, key: &str) -> Outcome<Duration> {
+        let number = self.number(key)?;
+        Ok(Duration::from_millis(u64::try_from(number).unwrap_or(u64::MAX)))
+    }
+
+    fn wrong(&self, key: &str, expected: &str) -> Failure {
+        let (text, origin) = match self.get(key) {
+            Some(value) => (value.text.as_str(), value.origin.clone()),
+            None => ("", Origin::Default),
+        };
+        Failure::usage(format_args!(
+            "the setting {key} should be {expected}, but is {text:?} (from {origin})"
+        ))
+    }
+}
+
+/// The variable of a setting: `limits.body_bytes` is `NEXUSBASE_LIMITS_BODY_BYTES`.
+pub(super) fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "_").to_uppercase())
+}
+
+/// The one of `names` that is closest to `name`, if it is close at all.
+fn nearest(name: &str, names: impl Iterator<Item = String>) -> Option<String> {
+    names
+        .map(|known| (strsim::jaro_winkler(name, &known), known))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, known)| known)
+}
+
+fn defaults() -> Vec<(&'static str, String)> {
+    let ServerConfig {
+        listen,
+        allow_remote,
+        limits,
+    } = ServerConfig::default();
+    let ms = |duration: Duration| duration.as_millis().to_string();
+    vec![
+        ("listen", listen.to_string()),
+        ("allow_remote", allow_remote.to_string()),
+        ("durability", "always".to_owned()),
+        ("durability_interval_ms", "100".to_owned()),
+        ("log_level", "info".to_owned()),
+        ("limits.body_bytes", limits.body_bytes.to_string()),
+        ("limits.request_timeout_ms", ms(limits.request_timeout)),
+        ("limits.shutdown_timeout_ms", ms(limits.shutdown_timeout)),
+        ("limits.page_default", limits.page_default.to_string()),
+        ("limits.page_max", limits.page_max.to_string()),
+        (
+            "limits.concurrent_operations",
+            limits.concurrent_operations.to_string(),
+        ),
+        ("limits.connections", limits.connections.to_string()),
+    ]
+}

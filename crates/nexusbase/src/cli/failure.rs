@@ -1,0 +1,171 @@
+//! A command that could not do what was asked: what to say, what to do next, which exit code.
+//!
+//! The error types of the layers below say what happened and where. What they cannot know is
+//! which command the user gave, so the hints are here.
+
+use std::error::Error as StdError;
+use std::fmt::Display;
+use std::io;
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use nexusbase::{CommitError, Error, OpenError};
+use nexusbase_db::Error as DbError;
+use nexusbase_documents::store::NameError;
+use nexusbase_io::LockError;
+
+/// What a command returns.
+pub(super) type Outcome<T = ()> = Result<T, Failure>;
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+
+/// Why a command ends early.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Whoever reads the output has seen enough.
+    PipeClosed,
+    /// It failed.
+    Failed(Box<Report>),
+}
+
+/// What is said about a failure.
+#[derive(Debug)]
+pub(super) struct Report {
+    message: String,
+    causes: Vec<String>,
+    hint: Option<String>,
+    code: u8,
+}
+
+impl Failure {
+    /// Something went wrong.
+    pub(super) fn new(message: impl Display) -> Self {
+        Self::Failed(Box::new(Report {
+            message: message.to_string(),
+            causes: Vec::new(),
+            hint: None,
+            code: FAILED,
+        }))
+    }
+
+    /// The command was used wrongly.
+    pub(super) fn usage(message: impl Display) -> Self {
+        let mut failure = Self::new(message);
+        if let Self::Failed(report) = &mut failure {
+            report.code = USAGE;
+        }
+        failure
+    }
+
+    /// An error of a layer below, with its causes.
+    pub(super) fn from_error(error: &(dyn StdError + 'static)) -> Self {
+        Self::new(error).because(error.source())
+    }
+
+    /// The same, because of `cause` and its causes. What the message says already is left out.
+    pub(super) fn because(mut self, cause: Option<&(dyn StdError + 'static)>) -> Self {
+        if let Self::Failed(report) = &mut self {
+            let mut next = cause;
+            while let Some(cause) = next {
+                let text = cause.to_string();
+                let said = report.causes.last().unwrap_or(&report.message);
+                if !said.contains(&text) && !report.message.contains(&text) {
+                    report.causes.push(text);
+                }
+                next = cause.source();
+            }
+        }
+        self
+    }
+
+    /// The same, with what to do next.
+    pub(super) fn hint(mut self, hint: impl Display) -> Self {
+        if let Self::Failed(report) = &mut self {
+            report.hint = Some(hint.to_string());
+        }
+        self
+    }
+
+    /// The message alone, for a report that goes on afterwards.
+    pub(super) fn message(&self) -> &str {
+        match self {
+            Self::PipeClosed => "the output was closed",
+            Self::Failed(report) => &report.message,
+        }
+    }
+
+    /// Says on standard error what there is to say, and how the process ends.
+    pub(super) fn report(&self) -> ExitCode {
+        let Self::Failed(report) = self else {
+            return ExitCode::SUCCESS;
+        };
+        let red = Style::new().fg_color(Some(AnsiColor::Red.into())).bold();
+        let cyan = Style::new().fg_color(Some(AnsiColor::Cyan.into()));
+        anstream::eprintln!("{red}error:{red:#} {}", report.message);
+        for cause in &report.causes {
+            anstream::eprintln!("  because: {cause}");
+        }
+        if let Some(hint) = &report.hint {
+            anstream::eprintln!("{cyan}hint:{cyan:#} {hint}");
+        }
+        ExitCode::from(report.code)
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let failure = Self::from_error(&error);
+        match &error {
+            OpenError::Locked {
+                source: LockError::Held { holder, .. },
+                ..
+            } => {
+                let holder = holder.map_or_else(|| "it".to_owned(), |pid| format!("process {pid}"));
+                failure.hint(format_args!(
+                    "if {holder} is a NexusBase server, name its address: --server \
+                     http://127.0.0.1:7700 instead of --data"
+                ))
+            }
+            _ => failure,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Database(DbError::Open(error)) => error.into(),
+            error => Self::from_error(&error),
+        }
+    }
+}
+
+impl From<CommitError> for Failure {
+    fn from(error: CommitError) -> Self {
+        Self::from_error(&error)
+    }
+}
+
+impl From<NameError> for Failure {
+    fn from(error: NameError) -> Self {
+        Self::usage(error)
+    }
+}
+
+impl From<nexusbase_io::Error> for Failure {
+    fn from(error: nexusbase_io::Error) -> Self {
+        Self::from_error(&error)
+    }
+}
+
+/// Errors of writing to standard output; files have errors of their own.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Self::PipeClosed
+        } else {
+            Self::new("cannot write the output").because(Some(&error))
+        }
+    }
+}

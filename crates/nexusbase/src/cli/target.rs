@@ -1,0 +1,88 @@
+//! Where the documents are: a data folder, or a running server.
+//!
+//! Flags win over `NEXUSBASE_SERVER`, which wins over `NEXUSBASE_DATA`. Without any of them there
+//! is nothing to guess: a command that guessed wrong would read the wrong data.
+
+use std::path::{Path, PathBuf};
+
+use nexusbase::{Database, Documents, Options};
+use nexusbase_db::{IDENTITY_FILE, LOCK_FILE};
+use nexusbase_io::Env;
+
+use super::args::TargetArgs;
+use super::failure::{Failure, Outcome};
+use super::http::Client;
+use super::store::Store;
+
+/// What happens if the folder holds no database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// That is an error.
+    Refuse,
+    /// One is created.
+    Create,
+}
+
+impl TargetArgs {
+    /// Opens what the arguments and the environment name.
+    pub(super) fn open(&self, missing: Missing) -> Outcome<Store> {
+        if let Some(server) = self.named_server() {
+            return Ok(Store::Server(Client::new(&server)?));
+        }
+        let Some(folder) = self.named_folder() else {
+            return Err(Failure::usage("it is not said where the documents are").hint(
+                "add --data DIR for a data folder, or --server URL for a running server",
+            ));
+        };
+        let env = Env::os();
+        if missing == Missing::Refuse {
+            check_folder(&env, &folder)?;
+        }
+        let options = Options {
+            env,
+            ..Options::default()
+        };
+        let db = Database::open_with(&folder, options)?;
+        Ok(Store::Folder(Documents::new(&db)))
+    }
+
+    fn named_server(&self) -> Option<String> {
+        if self.data.is_some() {
+            return None;
+        }
+        self.server.clone().or_else(|| variable("NEXUSBASE_SERVER"))
+    }
+
+    fn named_folder(&self) -> Option<PathBuf> {
+        let named = self.data.clone();
+        named.or_else(|| variable("NEXUSBASE_DATA").map(PathBuf::from))
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Refuses a folder that holds no database, before anything could be created in it.
+pub(super) fn check_folder(env: &Env, folder: &Path) -> Outcome {
+    let shown = folder.display();
+    if !env.fs.exists(folder)? {
+        return Err(
+            Failure::new(format_args!("the folder {shown} does not exist")).hint(
+                "check the path; `nexusbase import`, `serve` and `demo` create databases",
+            ),
+        );
+    }
+    if !env.fs.exists(&folder.join(IDENTITY_FILE))? {
+        let failure = Failure::new(format_args!("{shown} is not a NexusBase data folder"));
+        return Err(if env.fs.exists(&folder.join(LOCK_FILE))? {
+            failure.hint("its creation was interrupted; `nexusbase serve --data` finishes it")
+        } else {
+            failure.hint(format_args!(
+                "a data folder contains a file {IDENTITY_FILE}; name the folder that was given \
+                 to `serve`, `import` or `demo`"
+            ))
+        });
+    }
+    Ok(())
+}

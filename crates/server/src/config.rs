@@ -1,0 +1,138 @@
+//! How the service is configured, and why it may not start.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use nexusbase_db::CommitError;
+
+/// How a [`Server`](crate::Server) is set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// The address to listen on. Default: `127.0.0.1:7700`. Port 0 takes any free port.
+    pub listen: SocketAddr,
+    /// What the service does not exceed.
+    pub limits: Limits,
+    /// Whether to serve other machines. Default: no.
+    ///
+    /// There is no authentication yet: whoever reaches the address can read, change and delete
+    /// everything. Without this, only a loopback address is accepted to listen on, and only
+    /// requests for a loopback name are answered, so that a web page cannot reach the service by
+    /// a name of its own (DNS rebinding). With it, keeping strangers out is the task of what
+    /// stands in front.
+    pub allow_remote: bool,
+}
+
+/// The limits of a [`Server`](crate::Server). What happens at each is in the OpenAPI document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one request's body. Default: 32 MiB. All bodies that are in memory at one time
+    /// take at most eight times as much.
+    pub body_bytes: usize,
+    /// From the first line of a request to its answer. Default: 30 s. A connection that has not
+    /// sent the head of a request within this time, or within 10 s if that is shorter, is closed.
+    pub request_timeout: Duration,
+    /// How long requests that are under way may take when the server is told to stop.
+    /// Default: 10 s.
+    pub shutdown_timeout: Duration,
+    /// Documents on a page when the request does not say. Default: 100.
+    pub page_default: usize,
+    /// Documents on a page at most. Default: 1000.
+    pub page_max: usize,
+    /// Reads and writes that are under way at one time. Default: 256. More than that wait for a
+    /// moment, and are then asked to come again.
+    pub concurrent_operations: usize,
+    /// Connections that are open at one time. Default: 1024. More than that wait.
+    pub connections: usize,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7700),
+            limits: Limits::default(),
+            allow_remote: false,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 32 << 20,
+            request_timeout: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(10),
+            page_default: 100,
+            page_max: 1000,
+            concurrent_operations: 256,
+            connections: 1024,
+        }
+    }
+}
+
+impl Limits {
+    /// Names a limit that is zero, with which nothing could be served.
+    pub(crate) fn check(&self) -> Result<(), ServeError> {
+        let all = [
+            ("body_bytes", self.body_bytes),
+            ("page_default", self.page_default),
+            ("page_max", self.page_max),
+            ("concurrent_operations", self.concurrent_operations),
+            ("connections", self.connections),
+        ];
+        if self.request_timeout.is_zero() {
+            return Err(ServeError::ZeroLimit("request_timeout"));
+        }
+        match all.iter().find(|(_, value)| *value == 0) {
+            Some((name, _)) => Err(ServeError::ZeroLimit(name)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why the service could not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address can be reached from other machines.
+    #[error(
+        "{address} can be reached from other machines, and there is no authentication yet: \
+         whoever reaches it could read and delete everything. Listen on 127.0.0.1 and let a proxy \
+         that checks its users stand in front, or set allow_remote if the network itself keeps \
+         strangers out"
+    )]
+    Remote {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}{}", advice(source))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// A limit is zero.
+    #[error("the limit {0} is zero, so nothing could be served; give it a value above zero")]
+    ZeroLimit(&'static str),
+    /// The machinery cannot be set up.
+    #[error("cannot {what}: {source}")]
+    Start {
+        /// What was to be done.
+        what: &'static str,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// The database did not close in order.
+    #[error("the database could not be closed: {0}")]
+    Close(#[from] CommitError),
+}
+
+fn advice(source: &std::io::Error) -> &'static str {
+    match source.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            "; another program listens there: stop it, or choose another port"
+        }
+        std::io::ErrorKind::PermissionDenied => "; choose a port above 1023",
+        _ => "",
+    }
+}

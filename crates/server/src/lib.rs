@@ -1,0 +1,48 @@
+//! The service of NexusBase: its documents over HTTP.
+//!
+//! [`run_blocking`] is the whole service: it serves a [`Database`](nexusbase_db::Database) until
+//! the process is told to stop, answers what is under way, and closes the database. [`Server`] is
+//! the same for a program that has a tokio runtime already and wants to decide by itself when to
+//! stop. What the service answers is described, complete, in its OpenAPI document
+//! ([`openapi_json`], and `/openapi.json` of a running server).
+//!
+//! What it promises:
+//! * A write is acknowledged when the database has made it durable, and never before. When a time
+//!   limit ends a write whose outcome is not known yet, the answer says exactly that.
+//! * Every error is a problem document (RFC 9457) that names what is wrong and where. The
+//!   exceptions are requests that are no HTTP: the HTTP library answers those with a bare status.
+//! * Nothing grows without a limit: connections, operations, bodies in memory, answers, time.
+//!
+//! What it does not, yet: tell callers apart. There is no authentication, so it serves the
+//! machine that it runs on, and refuses a browser page that comes by a foreign name or from a
+//! foreign origin. See [`ServerConfig::allow_remote`].
+//!
+//! The way of a request: [`listen`] (a connection) → [`observe`] (request id, log line, metrics,
+//! problems) → [`guard`] (host, origin) → a handler, thin, one file for each noun → [`operation`]
+//! (a place among the concurrent operations, a thread that may wait) → the document model.
+
+mod app;
+mod collections;
+mod config;
+mod documents;
+mod extract;
+mod guard;
+mod health;
+mod indexes;
+mod insert;
+mod listen;
+mod metrics;
+mod negotiate;
+mod observe;
+mod openapi;
+mod operation;
+mod problem;
+mod query;
+mod server;
+mod shutdown;
+mod split;
+
+pub use config::{Limits, ServeError, ServerConfig};
+pub use openapi::openapi_json;
+pub use server::Server;
+pub use shutdown::run_blocking;

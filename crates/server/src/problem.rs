@@ -1,0 +1,106 @@
+//! Problem documents (RFC 9457): what every error of the service looks like.
+//!
+//! A [`Problem`] is a [`Kind`] (stable: its URI, title and status are part of the interface), a
+//! sentence about this case, and members that a program can use: `at`, `line`, `column`, `index`,
+//! `parameter` and so on. Handlers return it; [`observe`](crate::observe) writes it into the
+//! answer, together with the request's id, and makes one of any other error on its way out, so
+//! that no answer with an error status leaves without one.
+//!
+//! A problem never shows a path of the server's disk or the inside of a failure: those go to the
+//! log, under the request's id.
+
+mod from;
+mod kind;
+
+use axum::response::{IntoResponse, Response};
+use hyper::header::{self, HeaderValue};
+use serde_json::{Map, Value};
+
+pub(crate) use from::{damaged, foreign, json_error, of_error, panicked};
+pub(crate) use kind::Kind;
+
+/// The media type of problem documents.
+pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
+
+/// One error, for the one who asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Problem(Box<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
+    kind: Kind,
+    detail: String,
+    members: Map<String, Value>,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            detail: detail.into(),
+            members: Map::new(),
+        }))
+    }
+
+    /// The same, with one more member.
+    pub(crate) fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
+        self.0.members.insert(member.to_owned(), value.into());
+        self
+    }
+
+    /// The same, about a parameter of the URL.
+    pub(crate) fn parameter(self, name: &str) -> Self {
+        self.with("parameter", name)
+    }
+
+    /// The same, about a place in the body that lies in what `at` speaks of so far.
+    pub(crate) fn within(mut self, prefix: &str) -> Self {
+        let inside = self.0.members.get("at").and_then(Value::as_str);
+        let at = format!("{prefix}{}", inside.unwrap_or_default());
+        self.0.members.insert("at".to_owned(), at.into());
+        self
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// The problem as an object.
+    pub(crate) fn to_json(&self, instance: Option<&str>) -> Value {
+        let kind = self.0.kind;
+        let mut object = Map::new();
+        object.insert("type".into(), kind.uri().into());
+        object.insert("title".into(), kind.title().into());
+        object.insert("status".into(), kind.status().as_u16().into());
+        object.insert("detail".into(), self.0.detail.as_str().into());
+        if let Some(instance) = instance {
+            object.insert("instance".into(), instance.into());
+        }
+        object.extend(self.0.members.clone());
+        Value::Object(object)
+    }
+
+    /// Writes the problem into an answer, which keeps its headers and its status.
+    pub(crate) fn write(&self, response: Response, instance: &str) -> Response {
+        let (mut parts, _) = response.into_parts();
+        parts
+            .headers
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        parts.headers.remove(header::CONTENT_LENGTH);
+        let body = self.to_json(Some(instance)).to_string();
+        Response::from_parts(parts, body.into())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.0.kind.status().into_response();
+        if let Some(seconds) = self.0.kind.retry_after_seconds() {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}

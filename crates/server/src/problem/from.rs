@@ -1,0 +1,215 @@
+//! From the errors of the floors below to problems.
+
+use axum::response::{IntoResponse, Response};
+use hyper::StatusCode;
+use nexusbase_db::{CommitError, Error as DbError, WriteError};
+use nexusbase_documents::error::ParseErrorKind;
+use nexusbase_documents::store::NameError;
+use nexusbase_documents::{
+    DocumentError, Error, FilterError, IdError, ParseError, ProjectionError, SortError, ValueError,
+};
+
+use super::{Kind, Problem};
+
+/// An error of the document model. What of it is not the caller's business goes to the log.
+pub(crate) fn of_error(error: &Error) -> Problem {
+    let text = error.to_string();
+    match error {
+        Error::Name(_) => Problem::new(Kind::InvalidName, text).parameter("name"),
+        Error::NoSuchCollection { .. } => Problem::new(Kind::NoSuchCollection, text),
+        Error::Document(e) => of_document(e),
+        Error::Id(e) => of_id(e),
+        Error::DuplicateId { id, .. } => {
+            Problem::new(Kind::DuplicateId, text).with("id", id.as_str())
+        }
+        Error::IdChanged { .. } => Problem::new(Kind::IdChanged, text).with("at", "/_id"),
+        Error::KeyTooLarge { path, limit, .. } => {
+            let problem = Problem::new(Kind::InvalidDocument, text).with("limit", *limit);
+            problem.with("path", path.as_str())
+        }
+        Error::IndexPath { .. } => Problem::new(Kind::InvalidIndex, text).parameter("path"),
+        Error::NoSuchIndex { .. } => Problem::new(Kind::NoSuchIndex, text),
+        Error::Filter(e) => of_filter(e),
+        Error::Sort(SortError::Value(e)) => of_value(e),
+        Error::Sort(_) => Problem::new(Kind::InvalidSort, text).parameter("sort"),
+        Error::Projection(ProjectionError::Value(e)) => of_value(e),
+        Error::Projection(_) => Problem::new(Kind::InvalidFields, text).parameter("fields"),
+        Error::Cursor(_) => Problem::new(Kind::InvalidCursor, text).parameter("cursor"),
+        Error::Value(e) => of_value(e),
+        Error::Damaged { .. } => damaged(&text),
+        Error::Database(e) => of_database(e),
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        of_error(&error)
+    }
+}
+
+impl From<NameError> for Problem {
+    fn from(error: NameError) -> Self {
+        of_error(&Error::Name(error))
+    }
+}
+
+impl From<IdError> for Problem {
+    fn from(error: IdError) -> Self {
+        of_id(&error)
+    }
+}
+
+impl From<ValueError> for Problem {
+    fn from(error: ValueError) -> Self {
+        of_value(&error)
+    }
+}
+
+fn of_document(error: &DocumentError) -> Problem {
+    let kind = match error {
+        DocumentError::TooLarge { .. } => Kind::DocumentTooLarge,
+        DocumentError::Id(e) => return of_id(e),
+        _ => Kind::InvalidDocument,
+    };
+    let problem = Problem::new(kind, error.to_string());
+    match error {
+        DocumentError::Damaged { at, .. }
+        | DocumentError::TooDeep { at }
+        | DocumentError::DuplicateName { at, .. }
+        | DocumentError::Name { at, .. } => problem.with("at", at.as_str()),
+        DocumentError::TooLarge { .. } | DocumentError::Id(_) => problem,
+    }
+}
+
+fn of_id(error: &IdError) -> Problem {
+    let problem = Problem::new(Kind::InvalidId, error.to_string());
+    match error {
+        IdError::Type { .. } => problem.with("at", "/_id"),
+        IdError::Json(e) => problem.with("column", e.column),
+        IdError::Empty | IdError::Value(_) => problem,
+    }
+}
+
+fn of_filter(error: &FilterError) -> Problem {
+    let problem = Problem::new(Kind::InvalidFilter, error.to_string()).parameter("filter");
+    match error {
+        FilterError::NotAnObject { at, .. }
+        | FilterError::UnknownOperator { at, .. }
+        | FilterError::Mixed { at, .. }
+        | FilterError::Operand { at, .. }
+        | FilterError::Regex { at }
+        | FilterError::Path { at, .. } => problem.with("at", at.as_str()),
+        FilterError::Document(_) => problem,
+    }
+}
+
+fn of_value(error: &ValueError) -> Problem {
+    match error {
+        ValueError::TooDeep => Problem::new(Kind::InvalidDocument, error.to_string()),
+        ValueError::Damaged(_) => damaged(&error.to_string()),
+    }
+}
+
+/// A text that is not JSON, with where it stops to be.
+pub(crate) fn json_error(error: &ParseError) -> Problem {
+    let kind = match error.kind {
+        ParseErrorKind::TooLarge => Kind::DocumentTooLarge,
+        _ => Kind::InvalidJson,
+    };
+    Problem::new(kind, error.to_string())
+        .with("at", error.at.as_str())
+        .with("line", error.line)
+        .with("column", error.column)
+}
+
+fn of_database(error: &DbError) -> Problem {
+    match error {
+        DbError::Write(WriteError::TransactionTooLarge { .. }) => {
+            Problem::new(Kind::TransactionTooLarge, error.to_string())
+        }
+        DbError::Write(WriteError::ValueTooLarge { .. }) => {
+            Problem::new(Kind::DocumentTooLarge, error.to_string())
+        }
+        DbError::Write(WriteError::KeyTooLarge { .. }) => {
+            Problem::new(Kind::InvalidDocument, error.to_string())
+        }
+        DbError::Write(WriteError::NoSuchTree(_) | WriteError::TreeExists(_)) => {
+            tracing::warn!(%error, "the catalog changed under a transaction");
+            let detail = "the collection or index was created or dropped meanwhile; try again";
+            Problem::new(Kind::Conflict, detail)
+        }
+        DbError::Commit(e) => of_commit(e),
+        DbError::Open(_) | DbError::Read(_) | DbError::Write(_) => {
+            tracing::error!(%error, "the database failed");
+            internal()
+        }
+    }
+}
+
+fn of_commit(error: &CommitError) -> Problem {
+    match error {
+        CommitError::Conflict { .. } | CommitError::TooManyConflicts { .. } => {
+            Problem::new(Kind::Conflict, error.to_string())
+        }
+        CommitError::NoSpace(_) => {
+            tracing::error!(%error, "the disk is full");
+            let detail = "the disk that holds the database is full; nothing was written. Free \
+                          some space and try again";
+            Problem::new(Kind::DiskFull, detail)
+        }
+        CommitError::Stopped(_) => {
+            tracing::error!(%error, "the database has stopped");
+            let detail = "the database accepts no more writes until it is opened again, because \
+                          its log has failed; whether this write was done is not known until \
+                          then. The server's log says more";
+            Problem::new(Kind::DatabaseStopped, detail)
+        }
+        CommitError::Closed => Problem::new(
+            Kind::DatabaseStopped,
+            "the server is stopping; nothing was written. Try again when it runs again",
+        ),
+    }
+}
+
+/// Stored data that makes no sense.
+pub(crate) fn damaged(reason: &str) -> Problem {
+    tracing::error!(reason, "stored data is damaged");
+    let detail = "stored data cannot be read; the server's log says which, under this request id";
+    Problem::new(Kind::Damaged, detail)
+}
+
+fn internal() -> Problem {
+    let detail = "the server failed; its log says more, under this request id";
+    Problem::new(Kind::Internal, detail)
+}
+
+/// A problem for an answer that something else than a handler made.
+pub(crate) fn foreign(response: &Response) -> Problem {
+    let known = |kind: &&Kind| kind.status() == response.status();
+    match response.status() {
+        StatusCode::NOT_FOUND => Problem::new(
+            Kind::NoSuchRoute,
+            "nothing is served at this path; /openapi.json lists what is",
+        ),
+        StatusCode::METHOD_NOT_ALLOWED => Problem::new(
+            Kind::MethodNotAllowed,
+            "this path has other methods; the header Allow lists them",
+        ),
+        status if status.is_server_error() => internal(),
+        status => match Kind::ALL.iter().find(known) {
+            Some(kind) => Problem::new(*kind, kind.title()),
+            None => Problem::new(Kind::BadRequest, status.to_string()),
+        },
+    }
+}
+
+/// The answer when a handler panics, which is always a defect of this program.
+pub(crate) fn panicked(payload: Box<dyn std::any::Any + Send>) -> Response {
+    let message = payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned());
+    drop(payload);
+    tracing::error!(?message, "a handler panicked; this is a defect, please report it");
+    internal().into_response()
+}

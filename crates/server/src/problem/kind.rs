@@ -1,0 +1,82 @@
+//! The kinds of problems: one table that the answers, the OpenAPI document and the tests share.
+
+use hyper::StatusCode;
+
+macro_rules! kinds {
+    ($($name:ident, $status:ident, $slug:literal, $title:literal;)*) => {
+        /// What kind of problem it is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Kind {
+            $(#[doc = $title] $name,)*
+        }
+
+        impl Kind {
+            /// All of them.
+            pub(crate) const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The URI that names the kind.
+            pub(crate) const fn uri(self) -> &'static str {
+                match self { $(Self::$name => concat!("/problems/", $slug),)* }
+            }
+
+            /// The kind in a few words.
+            pub(crate) const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+
+            /// The status of answers with it.
+            pub(crate) const fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    BadRequest, BAD_REQUEST, "bad-request", "The request is not acceptable";
+    InvalidParameter, BAD_REQUEST, "invalid-parameter", "A parameter is not acceptable";
+    InvalidJson, BAD_REQUEST, "invalid-json", "The text is not JSON that can be stored";
+    InvalidDocument, BAD_REQUEST, "invalid-document", "The document breaks a rule";
+    InvalidId, BAD_REQUEST, "invalid-id", "The id cannot be used";
+    InvalidName, BAD_REQUEST, "invalid-name", "The collection's name cannot be used";
+    InvalidFilter, BAD_REQUEST, "invalid-filter", "The filter is not acceptable";
+    InvalidSort, BAD_REQUEST, "invalid-sort", "The order is not acceptable";
+    InvalidFields, BAD_REQUEST, "invalid-fields", "The choice of fields is not acceptable";
+    InvalidCursor, BAD_REQUEST, "invalid-cursor", "The cursor does not fit";
+    InvalidIndex, BAD_REQUEST, "invalid-index", "The path cannot be indexed";
+    IdChanged, BAD_REQUEST, "id-changed", "The document has another id than the URL";
+    ForeignOrigin, FORBIDDEN, "foreign-origin", "Pages of other origins may not write";
+    NoSuchRoute, NOT_FOUND, "no-such-route", "There is nothing at this URL";
+    NoSuchCollection, NOT_FOUND, "no-such-collection", "There is no such collection";
+    NoSuchDocument, NOT_FOUND, "no-such-document", "There is no such document";
+    NoSuchIndex, NOT_FOUND, "no-such-index", "There is no such index";
+    MethodNotAllowed, METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here";
+    NotAcceptable, NOT_ACCEPTABLE, "not-acceptable", "None of the accepted formats is offered";
+    RequestTimeout, REQUEST_TIMEOUT, "request-timeout", "The request came too slowly";
+    DuplicateId, CONFLICT, "duplicate-id", "A document with this id exists";
+    Conflict, CONFLICT, "conflict", "Others changed the same data again and again";
+    BodyTooLarge, PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large";
+    DocumentTooLarge, PAYLOAD_TOO_LARGE, "document-too-large", "The document is too large";
+    TransactionTooLarge, PAYLOAD_TOO_LARGE, "transaction-too-large", "The transaction is too large";
+    UnsupportedMediaType, UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type",
+        "The body's type is not supported";
+    ForeignHost, MISDIRECTED_REQUEST, "foreign-host", "This server does not answer for that host";
+    Internal, INTERNAL_SERVER_ERROR, "internal", "The server failed";
+    Damaged, INTERNAL_SERVER_ERROR, "damaged", "Stored data is damaged";
+    Busy, SERVICE_UNAVAILABLE, "busy", "The server is busy";
+    DatabaseStopped, SERVICE_UNAVAILABLE, "database-stopped", "The database accepts no writes";
+    Timeout, GATEWAY_TIMEOUT, "timeout", "The time limit ended the request";
+    OutcomeUnknown, GATEWAY_TIMEOUT, "outcome-unknown", "Whether the write was done is not known";
+    DiskFull, INSUFFICIENT_STORAGE, "disk-full", "There is no room on the disk";
+}
+
+impl Kind {
+    /// When to come again, where that helps.
+    pub(crate) const fn retry_after_seconds(self) -> Option<u16> {
+        match self {
+            Self::Busy | Self::Conflict => Some(1),
+            Self::DatabaseStopped | Self::DiskFull => Some(30),
+            _ => None,
+        }
+    }
+}
