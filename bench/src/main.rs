@@ -37,7 +37,7 @@ enum Bench {
     Recovery,
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let arguments = Arguments::parse();
     let mut report = Report::default();
     match arguments.name {

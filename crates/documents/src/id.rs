@@ -58,8 +58,9 @@ impl UuidV7 {
     #[must_use]
     pub fn next(&mut self, unix_ms: u64, random: [u8; 10]) -> [u8; 16] {
         let [a, b, c, d, e, f, tail @ ..] = random;
-        if unix_ms > self.millis {
-            self.millis = unix_ms.min(MILLIS_MAX);
+        let now = unix_ms.min(MILLIS_MAX);
+        if now > self.millis {
+            self.millis = now;
             let seed = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
             self.counter = seed & ((1 << (COUNTER_BITS - 1)) - 1);
         } else {

@@ -1,5 +1,9 @@
 //! What comes from outside: JSON, documents and ids, and how they are refused.
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 use bson::doc;
 use bson::raw::{RawBson, RawBsonRef, RawDocumentBuf};

@@ -4,7 +4,12 @@
 //! evaluated in memory: filter, sort if the case orders, skip, limit, projection. Results are
 //! compared strictly: types, digits and the sign of zero count.
 #![expect(clippy::cast_possible_truncation, reason = "counts are small")]
-#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 use bson::raw::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
 use nexusbase_documents::filter::Filter;

@@ -122,6 +122,9 @@ pub enum ServeError {
         /// What the operating system says.
         source: std::io::Error,
     },
+    /// The random source failed.
+    #[error(transparent)]
+    Random(#[from] nexusbase_io::Error),
     /// The database did not close in order.
     #[error("the database could not be closed: {0}")]
     Close(#[from] CommitError),

@@ -71,7 +71,7 @@ impl Sim {
                     writer: opened.writer,
                     followers: Vec::new(),
                     durable_percent: [100, 50, 10][self.rng.index(3)],
-                    payload_bytes: [100, 2_000, 12_000][self.rng.index(3)],
+                    payload_bytes: [300, 6_000, 20_000][self.rng.index(3)],
                 });
                 Ok(true)
             }

@@ -142,11 +142,11 @@ impl Sim {
                 let floor = purged.max(self.committed.last(group).min(last));
                 Wrote::Truncate(group, at(floor + self.rng.below(last - floor + 1)))
             }
-            11..=19 => {
+            11..=24 => {
                 let most = self.committed.last(group).clamp(purged, last);
                 Wrote::Purge(group, at(purged + self.rng.below(most - purged + 1)))
             }
-            20 => Wrote::Purge(group, id(last + 1 + self.rng.below(5), term)),
+            25 => Wrote::Purge(group, id(last + 1 + self.rng.below(5), term)),
             _ => Wrote::Entry(group, id(last + 1, term), self.payload()),
         }
     }
@@ -155,7 +155,7 @@ impl Sim {
         let large = self.life.as_ref().map_or(0, |life| life.payload_bytes);
         let length = match self.rng.below(60) {
             0 => 90_000 + self.rng.below(30_000),
-            1..=30 => self.rng.below(60),
+            1..=20 => self.rng.below(60),
             _ => self.rng.below(large + 1),
         };
         let mut payload = vec![0; usize::try_from(length).unwrap_or(0)];

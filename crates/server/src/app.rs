@@ -1,0 +1,100 @@
+//! The application: what handlers share, and which handler answers what.
+//!
+//! Routes are registered together with their descriptions ([`routes`]), so that the OpenAPI
+//! document cannot leave one out.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware;
+use nexusbase_db::Database;
+use nexusbase_documents::Documents;
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::config::{Limits, ServeError, ServerConfig};
+use crate::metrics::Metrics;
+use crate::observe::RequestIds;
+use crate::{collections, documents, guard, health, indexes, insert, observe, openapi, problem};
+
+/// All bodies in memory together take this many times the limit of one.
+const BODIES_IN_MEMORY: usize = 8;
+/// Memory for bodies is counted in pieces of this many bytes.
+pub(crate) const BODY_PIECE_BYTES: usize = 4 << 10;
+
+/// What handlers share.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) documents: Documents,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Metrics,
+    pub(crate) ids: RequestIds,
+    /// Where the server listens, and whether it answers for foreign hosts.
+    pub(crate) address: SocketAddr,
+    pub(crate) allow_remote: bool,
+    /// A place for each operation that may be under way.
+    pub(crate) operations: Arc<Semaphore>,
+    /// Memory for bodies, in pieces.
+    pub(crate) bodies: Arc<Semaphore>,
+}
+
+impl App {
+    pub(crate) fn new(
+        config: ServerConfig,
+        address: SocketAddr,
+        db: &Database,
+    ) -> Result<Arc<Self>, ServeError> {
+        let limits = config.limits;
+        let pieces = limits.body_bytes.saturating_mul(BODIES_IN_MEMORY) / BODY_PIECE_BYTES;
+        let operations = limits.concurrent_operations.min(Semaphore::MAX_PERMITS);
+        Ok(Arc::new(Self {
+            documents: Documents::new(db),
+            metrics: Metrics::new(db),
+            ids: RequestIds::new(db.env())?,
+            address,
+            allow_remote: config.allow_remote,
+            operations: Arc::new(Semaphore::new(operations)),
+            bodies: Arc::new(Semaphore::new(
+                (pieces + BODIES_IN_MEMORY).min(Semaphore::MAX_PERMITS),
+            )),
+            limits,
+        }))
+    }
+}
+
+/// All routes with their descriptions.
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(openapi::base())
+        .routes(routes!(collections::list))
+        .routes(routes!(
+            collections::info,
+            collections::create,
+            collections::remove
+        ))
+        .routes(routes!(documents::find, insert::insert))
+        .routes(routes!(
+            documents::get,
+            documents::replace,
+            documents::remove
+        ))
+        .routes(routes!(indexes::create, indexes::remove))
+        .routes(routes!(health::health))
+        .routes(routes!(crate::metrics::metrics))
+        .routes(routes!(openapi::document))
+}
+
+/// The whole service. The last layer is the first to see a request.
+pub(crate) fn router(app: &Arc<App>) -> Router {
+    let (router, _) = routes().split_for_parts();
+    router
+        .layer(middleware::from_fn_with_state(Arc::clone(app), guard::guard))
+        .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(app),
+            observe::observe,
+        ))
+        .with_state(Arc::clone(app))
+}

@@ -1,0 +1,191 @@
+//! Figures for machines, in the OpenMetrics text format.
+//!
+//! Requests are counted by route (the pattern, not the path, so their number is bounded), method
+//! and status. Figures about the database are taken when they are asked for.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use hyper::{Method, StatusCode, header};
+use nexusbase_db::Database;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::app::App;
+use crate::openapi::ServiceProblems;
+use crate::problem::{Kind, Problem};
+
+const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Upper bounds of the latency histogram, in seconds: from a read in memory to the time limit.
+const LATENCY_SECONDS: [f64; 14] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0,
+];
+
+/// Counters of the service, and the registry of all.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    seconds: Family<RouteLabels, Histogram>,
+    connections: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: String,
+    method: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+    method: &'static str,
+}
+
+impl Metrics {
+    pub(crate) fn new(db: &Database) -> Self {
+        let requests = Family::default();
+        let seconds =
+            Family::new_with_constructor((|| Histogram::new(LATENCY_SECONDS)) as fn() -> Histogram);
+        let connections = Gauge::default();
+        let mut registry = Registry::with_prefix("nexusbase");
+        registry.register("http_requests", "Requests answered", requests.clone());
+        registry.register(
+            "http_request_duration_seconds",
+            "Time from the head of a request to its answer",
+            seconds.clone(),
+        );
+        registry.register(
+            "http_connections",
+            "Connections that are open",
+            connections.clone(),
+        );
+        registry.register_collector(Box::new(DatabaseFigures(db.clone())));
+        Self {
+            registry,
+            requests,
+            seconds,
+            connections,
+        }
+    }
+
+    /// Counts an answer.
+    pub(crate) fn answered(
+        &self,
+        route: &str,
+        method: &Method,
+        status: StatusCode,
+        duration: Duration,
+    ) {
+        let (route, method, status) = (route.to_owned(), label(method), status.as_u16());
+        let labels = RouteLabels {
+            route: route.clone(),
+            method,
+        };
+        self.seconds
+            .get_or_create(&labels)
+            .observe(duration.as_secs_f64());
+        let labels = RequestLabels {
+            route,
+            method,
+            status,
+        };
+        self.requests.get_or_create(&labels).inc();
+    }
+
+    /// Counts a connection until the value is dropped.
+    pub(crate) fn connection(&self) -> OpenConnection {
+        self.connections.inc();
+        OpenConnection(self.connections.clone())
+    }
+}
+
+/// A connection that is counted.
+#[derive(Debug)]
+pub(crate) struct OpenConnection(Gauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Callers choose methods freely, so that only the known ones become labels.
+fn label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::PATCH => "PATCH",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+#[derive(Debug)]
+struct DatabaseFigures(Database);
+
+impl Collector for DatabaseFigures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let stats = self.0.stats();
+        let gauges = [
+            ("db_visible_index", "The newest visible commit", stats.visible),
+            ("db_log_bytes", "Size of the log's files", stats.log_bytes),
+            ("db_log_segments", "Files of the log", stats.log_segments as u64),
+            ("db_readers", "Snapshots and transactions that are open", stats.readers as u64),
+            ("db_commit_queue", "Commits that wait to be written", stats.commits.queued),
+            ("db_trees", "Trees, the catalog included", stats.trees as u64),
+            ("db_memory_rows", "Versions of rows in memory", stats.memory_rows),
+            ("db_memory_bytes", "What they take, approximately", stats.memory_bytes),
+            ("db_stopped", "1 if no writes are accepted", u64::from(self.0.stopped().is_some())),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            let kind = gauge.metric_type();
+            gauge.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
+        }
+        let counters = [
+            ("db_commits", "Commits", stats.commits.commits),
+            ("db_commit_batches", "Batches that they were written in", stats.commits.batches),
+            ("db_conflicts", "Transactions refused for a conflict", stats.commits.conflicts),
+        ];
+        for (name, help, value) in counters {
+            let counter = ConstCounter::new(value);
+            let kind = counter.metric_type();
+            counter.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Figures about the service and its database
+///
+/// In the OpenMetrics text format: requests by route, method and status, a histogram of their
+/// duration, open connections, and figures about the database.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "service",
+    responses(
+        (status = 200, description = "The figures.", body = String,
+            content_type = "application/openmetrics-text"),
+        ServiceProblems,
+    ),
+)]
+pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    let mut body = String::new();
+    text::encode(&mut body, &app.metrics.registry)
+        .map_err(|e| Problem::new(Kind::Internal, e.to_string()))?;
+    Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response())
+}
