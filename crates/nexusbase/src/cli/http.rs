@@ -1,0 +1,191 @@
+//! A client for a running NexusBase server: one connection, kept open, one request at a time.
+//!
+//! Plain HTTP only: the server listens on this machine and offers no TLS. Proxies from the
+//! environment are not used: what answered then would not be the server that was named.
+
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use ureq::Body;
+use ureq::http::{Response, StatusCode};
+
+use super::failure::{Failure, Outcome};
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the server may take to begin its answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+/// The longest answer that is read at once; lists of documents are read line by line.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+/// The longest part of an answer that is no problem document which is shown.
+const SHOWN_CHARS: usize = 200;
+
+/// What may stand in a segment of a path as it is.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// Lines of JSON as an answer.
+pub(super) const NDJSON: &str = "application/x-ndjson";
+
+/// A client of one server.
+#[derive(Debug)]
+pub(super) struct Client {
+    base: String,
+    agent: ureq::Agent,
+}
+
+/// An answer that is no success: what the server says about it.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub(super) status: StatusCode,
+    /// The last part of the kind's URI, such as `duplicate-id`.
+    pub(super) kind: String,
+    pub(super) detail: String,
+    /// The whole problem document; null if there is none.
+    pub(super) members: Value,
+}
+
+/// An answer, or what is wrong.
+pub(super) type Answer = Result<Response<Body>, Problem>;
+
+impl Client {
+    /// A client of the server at `url`.
+    pub(super) fn new(url: &str) -> Outcome<Self> {
+        let example = "write it like http://127.0.0.1:7700";
+        if url.starts_with("https://") {
+            return Err(Failure::usage(format_args!(
+                "{url}: this version speaks plain HTTP only, no TLS"
+            ))
+            .hint("use http:// on the machine itself, or a tunnel that ends there"));
+        }
+        let base = url.trim_end_matches('/');
+        let authority = base.strip_prefix("http://").unwrap_or_default();
+        let uri = base.parse::<ureq::http::Uri>();
+        if authority.is_empty() || authority.contains('/') || uri.is_err() {
+            let message = format!("{url:?} is not the address of a server");
+            return Err(Failure::usage(message).hint(example));
+        }
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_recv_response(Some(ANSWER_TIMEOUT))
+            .proxy(None)
+            .user_agent(concat!("nexusbase/", env!("CARGO_PKG_VERSION")))
+            .build();
+        Ok(Self {
+            base: base.to_owned(),
+            agent: config.into(),
+        })
+    }
+
+    pub(super) fn get(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        accept: &str,
+    ) -> Outcome<Answer> {
+        let request = self.agent.get(self.url(path)).header("Accept", accept);
+        let query = query.iter().map(|(name, value)| (*name, value.as_str()));
+        self.answer(request.query_pairs(query).call())
+    }
+
+    pub(super) fn post(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        media: &str,
+        body: &[u8],
+    ) -> Outcome<Answer> {
+        let request = self.agent.post(self.url(path));
+        let query = query.iter().map(|(name, value)| (*name, value.as_str()));
+        let request = request.header("Content-Type", media).query_pairs(query);
+        self.answer(request.send(body))
+    }
+
+    pub(super) fn put(&self, path: &[&str]) -> Outcome<Answer> {
+        self.answer(self.agent.put(self.url(path)).send_empty())
+    }
+
+    pub(super) fn delete(&self, path: &[&str]) -> Outcome<Answer> {
+        self.answer(self.agent.delete(self.url(path)).call())
+    }
+
+    fn url(&self, path: &[&str]) -> String {
+        let mut url = self.base.clone();
+        for segment in path {
+            url.push('/');
+            url.extend(utf8_percent_encode(segment, SEGMENT));
+        }
+        url
+    }
+
+    fn answer(&self, result: Result<Response<Body>, ureq::Error>) -> Outcome<Answer> {
+        let response = result.map_err(|e| self.unreachable(&e))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(Ok(response));
+        }
+        let text = self.text(response)?;
+        let members: Value = serde_json::from_str(&text).unwrap_or_default();
+        let member = |name: &str| members.get(name).and_then(Value::as_str);
+        let kind = member("type").unwrap_or_default();
+        let kind = kind.rsplit('/').next().unwrap_or_default().to_owned();
+        let detail = match member("detail") {
+            Some(detail) => detail.to_owned(),
+            None => {
+                let shown: String = text.chars().take(SHOWN_CHARS).collect();
+                format!("no NexusBase server, or a broken one: it says {shown:?}")
+            }
+        };
+        Ok(Err(Problem {
+            status,
+            kind,
+            detail,
+            members,
+        }))
+    }
+
+    /// The answer as JSON.
+    pub(super) fn json(&self, response: Response<Body>) -> Outcome<Value> {
+        let text = self.text(response)?;
+        serde_json::from_str(&text).map_err(|e| {
+            Failure::new(format_args!("{} sent an answer that is no JSON", self.base))
+                .because(Some(&e))
+        })
+    }
+
+    fn text(&self, mut response: Response<Body>) -> Outcome<String> {
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
+        body.read_to_string().map_err(|e| self.broken(&e))
+    }
+
+    /// The answer stopped in the middle.
+    pub(super) fn broken(&self, error: &(dyn std::error::Error + 'static)) -> Failure {
+        Failure::new(format_args!("{} did not finish its answer", self.base)).because(Some(error))
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> Failure {
+        Failure::new(format_args!("cannot reach a server at {}", self.base))
+            .because(Some(error))
+            .hint("check the address, or start a server: nexusbase serve --data DIR")
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        let Problem { status, detail, .. } = problem;
+        let failure = Self::new(format_args!(
+            "the server answered {}: {detail}",
+            status.as_u16()
+        ));
+        match problem.kind.as_str() {
+            "busy" | "conflict" => failure.hint("the server is busy; try again"),
+            "outcome-unknown" => failure.hint("look whether the change is there before repeating it"),
+            _ => failure,
+        }
+    }
+}

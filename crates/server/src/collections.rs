@@ -1,0 +1,198 @@
+//! Collections: list, describe, create, drop.
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use hyper::{StatusCode, header};
+use nexusbase_documents::store::{CollectionInfo, IndexInfo};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::extract::Segments;
+use crate::negotiate::{json, put_header};
+use crate::observe::Deadline;
+use crate::openapi::{CollectionParameter, ReadProblems, WriteProblems};
+use crate::operation;
+use crate::problem::{Kind, Problem};
+use crate::query::Parameters;
+
+/// All collections.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Collections {
+    /// By name.
+    collections: Vec<Collection>,
+}
+
+/// A collection.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "name": "packages",
+    "indexes": [{"path": "size", "multikey": false, "ready": true}],
+}))]
+pub(crate) struct Collection {
+    /// Its name.
+    name: String,
+    /// Its indexes, beside the one on `_id`.
+    indexes: Vec<Index>,
+}
+
+/// An index.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"path": "size", "multikey": false, "ready": true}))]
+pub(crate) struct Index {
+    /// The path that it orders documents by.
+    path: String,
+    /// Some document has none or several values there.
+    multikey: bool,
+    /// Queries may use it: every document is in it.
+    ready: bool,
+}
+
+impl From<CollectionInfo> for Collection {
+    fn from(info: CollectionInfo) -> Self {
+        Self {
+            name: info.name,
+            indexes: info.indexes.into_iter().map(Index::from).collect(),
+        }
+    }
+}
+
+impl From<IndexInfo> for Index {
+    fn from(info: IndexInfo) -> Self {
+        Self {
+            path: info.path,
+            multikey: info.multikey,
+            ready: info.ready,
+        }
+    }
+}
+
+/// The URL of a collection, whose name needs no encoding.
+pub(crate) fn url(name: &str) -> String {
+    format!("/collections/{name}")
+}
+
+/// Refuses all parameters, where a request takes none.
+pub(crate) fn no_parameters(query: Option<String>) -> Result<(), Problem> {
+    Parameters::parse(&query.unwrap_or_default(), &[]).map(|_| ())
+}
+
+/// A collection's description; a problem if there is none.
+pub(crate) fn describe(app: &App, name: &str) -> Result<Collection, Problem> {
+    let info = app.documents.collection(name)?.info()?;
+    info.map(Collection::from).ok_or_else(|| missing(name))
+}
+
+/// There is no such collection.
+pub(crate) fn missing(name: &str) -> Problem {
+    let detail = format!("there is no collection {name:?}; the first insert creates it");
+    Problem::new(Kind::NoSuchCollection, detail)
+}
+
+/// All collections
+#[utoipa::path(
+    get,
+    path = "/collections",
+    tag = "collections",
+    responses(
+        (status = 200, description = "The collections by name.", body = Collections),
+        ReadProblems,
+    ),
+)]
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    deadline: Deadline,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    no_parameters(query)?;
+    let all = operation::read(&app, deadline, |app| Ok(app.documents.list()?)).await?;
+    let collections = all.into_iter().map(Collection::from).collect();
+    json(StatusCode::OK, &Collections { collections })
+}
+
+/// One collection
+#[utoipa::path(
+    get,
+    path = "/collections/{name}",
+    tag = "collections",
+    params(CollectionParameter),
+    responses(
+        (status = 200, description = "The collection with its indexes.", body = Collection),
+        ReadProblems,
+    ),
+)]
+pub(crate) async fn info(
+    State(app): State<Arc<App>>,
+    deadline: Deadline,
+    Segments([name]): Segments<1>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    no_parameters(query)?;
+    let found = operation::read(&app, deadline, move |app| describe(app, &name)).await?;
+    json(StatusCode::OK, &found)
+}
+
+/// Create a collection
+///
+/// Not needed before inserting: the first insert creates a collection too. A body is not read.
+#[utoipa::path(
+    put,
+    path = "/collections/{name}",
+    tag = "collections",
+    params(CollectionParameter),
+    responses(
+        (status = 200, description = "It was there already.", body = Collection),
+        (status = 201, description = "It is there now.", body = Collection,
+            headers(("Location" = String, description = "Its URL."))),
+        WriteProblems,
+    ),
+)]
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    deadline: Deadline,
+    Segments([name]): Segments<1>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    no_parameters(query)?;
+    let location = url(&name);
+    let work = move |app: &App, _: &operation::Progress| {
+        let new = app.documents.collection(&name)?.create()?;
+        Ok((new, describe(app, &name)?))
+    };
+    let (new, collection) = operation::write(&app, deadline, work).await?;
+    if !new {
+        return json(StatusCode::OK, &collection);
+    }
+    let mut response = json(StatusCode::CREATED, &collection)?;
+    put_header(&mut response, header::LOCATION, &location);
+    Ok(response)
+}
+
+/// Drop a collection
+///
+/// With all its documents and indexes, at once.
+#[utoipa::path(
+    delete,
+    path = "/collections/{name}",
+    tag = "collections",
+    params(CollectionParameter),
+    responses((status = 204, description = "It is gone."), WriteProblems),
+)]
+pub(crate) async fn remove(
+    State(app): State<Arc<App>>,
+    deadline: Deadline,
+    Segments([name]): Segments<1>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    no_parameters(query)?;
+    let work = move |app: &App, _: &operation::Progress| {
+        if app.documents.collection(&name)?.drop_collection()? {
+            Ok(StatusCode::NO_CONTENT.into_response())
+        } else {
+            Err(missing(&name))
+        }
+    };
+    operation::write(&app, deadline, work).await
+}

@@ -1,0 +1,84 @@
+//! Indexes of a collection: create and drop. Listing them is part of describing a collection.
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use hyper::{StatusCode, header};
+
+use crate::app::App;
+use crate::collections::{Collection, describe, missing, no_parameters, url};
+use crate::extract::Segments;
+use crate::negotiate::{json, put_header};
+use crate::observe::Deadline;
+use crate::openapi::{CollectionParameter, IndexParameter, WriteProblems};
+use crate::operation;
+use crate::problem::{Kind, Problem};
+
+/// Create an index
+///
+/// Answers when the index is ready. Others read and write meanwhile. If the time limit ends the
+/// request first, the index goes on being built: `GET /collections/{name}` shows when it is
+/// ready, and repeating the request waits for it again. The collection is created if need be.
+#[utoipa::path(
+    put,
+    path = "/collections/{name}/indexes/{path}",
+    tag = "indexes",
+    params(CollectionParameter, IndexParameter),
+    responses(
+        (status = 200, description = "It was there already.", body = Collection),
+        (status = 201, description = "It is ready.", body = Collection,
+            headers(("Location" = String, description = "The URL of the collection."))),
+        WriteProblems,
+    ),
+)]
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    deadline: Deadline,
+    Segments([name, path]): Segments<2>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    no_parameters(query)?;
+    let location = url(&name);
+    let work = move |app: &App, _: &operation::Progress| {
+        let collection = app.documents.collection(&name)?;
+        let new = collection.create_index(&path, |_| {})?;
+        Ok((new, describe(app, &name)?))
+    };
+    let (new, collection) = operation::write(&app, deadline, work).await?;
+    if !new {
+        return json(StatusCode::OK, &collection);
+    }
+    let mut response = json(StatusCode::CREATED, &collection)?;
+    put_header(&mut response, header::LOCATION, &location);
+    Ok(response)
+}
+
+/// Drop an index
+#[utoipa::path(
+    delete,
+    path = "/collections/{name}/indexes/{path}",
+    tag = "indexes",
+    params(CollectionParameter, IndexParameter),
+    responses((status = 204, description = "It is gone."), WriteProblems),
+)]
+pub(crate) async fn remove(
+    State(app): State<Arc<App>>,
+    deadline: Deadline,
+    Segments([name, path]): Segments<2>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    no_parameters(query)?;
+    let work = move |app: &App, _: &operation::Progress| {
+        let collection = app.documents.collection(&name)?;
+        if collection.drop_index(&path)? {
+            return Ok(StatusCode::NO_CONTENT.into_response());
+        }
+        if collection.info()?.is_none() {
+            return Err(missing(&name));
+        }
+        let detail = format!("collection {name:?} has no index on {path:?}");
+        Err(Problem::new(Kind::NoSuchIndex, detail))
+    };
+    operation::write(&app, deadline, work).await
+}
