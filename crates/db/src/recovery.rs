@@ -1,12 +1,15 @@
-//! Recovery: the log is replayed into an empty forest, entry by entry.
+//! Recovery: the log is replayed into an empty forest.
+//!
+//! Entries are read and checked one by one, in order and without a gap; what they change is applied
+//! by windows, sorted, because nobody reads yet and only the last change of a key matters.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use nexusbase_forest::{Forest, Mutation, Seqno};
+use nexusbase_forest::{Change, Forest, Mutation, Seqno};
 use nexusbase_log::{Index, Log, TornTail};
 
-use crate::catalog::CATALOG;
+use crate::catalog::{self, CATALOG};
 use crate::commit::{GROUP, apply_entry};
 use crate::error::OpenError;
 use crate::write_set::WriteSet;
@@ -27,32 +30,92 @@ pub(crate) type Keep = fn(Vec<Mutation>) -> Vec<Mutation>;
 
 /// Builds the forest that the log describes. Returns it with the last index.
 pub(crate) fn replay(log: &Log, keep: Keep) -> Result<(Forest, Index), OpenError> {
-    let forest = Forest::new();
-    let failed = |index, reason| OpenError::Entry { index, reason };
-    forest
-        .create_tree(CATALOG)
-        .map_err(|e| failed(Index::ZERO, e.to_string()))?;
     let last = log.group(GROUP).last.index;
     let mut entries = log.entries(GROUP, Index::new(1), last)?;
-    let mut applied = Index::ZERO;
+    let mut replay = Replay::new()?;
     while let Some(entry) = entries.next_entry()? {
         let index = entry.id.index;
-        if index != applied.next() {
-            return Err(failed(index, format!("it follows entry {applied}")));
-        }
         let payload = Bytes::copy_from_slice(entry.payload);
         let write_set = WriteSet::decode(&payload).map_err(|reason| failed(index, reason))?;
-        // Nobody reads yet: what an entry replaces can go at once.
-        forest.set_oldest_needed(Seqno::new(applied.get()));
-        apply_entry(&forest, index, keep(write_set.mutations).into_iter())
-            .map_err(|reason| failed(index, reason))?;
-        applied = index;
+        replay.add(index, keep(write_set.mutations))?;
     }
-    if applied != last {
-        return Err(failed(
-            applied.next(),
-            format!("it is missing; the log ends at {last}"),
-        ));
+    replay.flush()?;
+    if replay.read != last {
+        let reason = format!("it is missing; the log ends at {last}");
+        return Err(failed(replay.read.next(), reason));
     }
-    Ok((forest, last))
+    Ok((replay.forest, last))
+}
+
+/// Changes are sorted before they are applied, this many at a time.
+const WINDOW_CHANGES: usize = 1 << 16;
+/// A window ends early when its keys and values have this many bytes.
+const WINDOW_BYTES: usize = 64 << 20;
+
+/// A forest that grows by windows of entries.
+struct Replay {
+    forest: Forest,
+    /// The last entry read.
+    read: Index,
+    window: Vec<(Seqno, Mutation)>,
+    window_bytes: usize,
+}
+
+impl Replay {
+    fn new() -> Result<Self, OpenError> {
+        let forest = Forest::new();
+        forest
+            .create_tree(CATALOG)
+            .map_err(|e| failed(Index::ZERO, e.to_string()))?;
+        Ok(Self {
+            forest,
+            read: Index::ZERO,
+            window: Vec::new(),
+            window_bytes: 0,
+        })
+    }
+
+    fn add(&mut self, index: Index, mutations: Vec<Mutation>) -> Result<(), OpenError> {
+        if index != self.read.next() {
+            return Err(failed(index, format!("it follows entry {}", self.read)));
+        }
+        if mutations
+            .iter()
+            .any(|mutation| catalog::tree_change(mutation).is_some())
+        {
+            // What trees there are changes between entries, not within a window.
+            self.flush()?;
+            apply_entry(&self.forest, index, mutations.into_iter())
+                .map_err(|reason| failed(index, reason))?;
+            self.read = index;
+            return Ok(());
+        }
+        self.read = index;
+        for mutation in mutations {
+            self.window_bytes += mutation.key.len()
+                + match &mutation.change {
+                    Change::Put(value) => value.len(),
+                    Change::Delete => 0,
+                };
+            self.window.push((Seqno::new(index.get()), mutation));
+        }
+        if self.window.len() >= WINDOW_CHANGES || self.window_bytes >= WINDOW_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), OpenError> {
+        self.window_bytes = 0;
+        self.forest
+            .replay(
+                Seqno::new(self.read.get()),
+                std::mem::take(&mut self.window),
+            )
+            .map_err(|e| failed(self.read, e.to_string()))
+    }
+}
+
+const fn failed(index: Index, reason: String) -> OpenError {
+    OpenError::Entry { index, reason }
 }

@@ -12,7 +12,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::memtable::Memtable;
-use crate::{ApplyError, Direction, KeyRange, Mutation, ReadError, Scan, Seqno, TreeId};
+use crate::row::Row;
+use crate::{ApplyError, Change, Direction, KeyRange, Mutation, ReadError, Scan, Seqno, TreeId};
 
 /// How many superseded versions an entry cleans up for each that it writes, at most, so that a
 /// backlog shrinks without stopping the applier.
@@ -187,7 +188,7 @@ impl Forest {
         {
             let tree = trees.get(&id).filter(|tree| tree.dropped.is_none());
             let tree = tree.ok_or(ApplyError::UnknownTree(id))?;
-            if let Some(key) = tree.table.write(key, at, change) {
+            if let Some(key) = tree.table.write(Row::new(key, at), change) {
                 applier.superseding.push_back(Superseding {
                     seqno: at,
                     tree: id,
@@ -198,6 +199,50 @@ impl Forest {
         }
         self.horizon.applied.store(at.get(), Ordering::Release);
         applier.purge(&trees, self.oldest_needed(), purges.max(1));
+        Ok(())
+    }
+
+    /// Applies all entries up to `through` at once: what a recovery does, with no reader there.
+    /// Only the last change of each key is kept, and everything older than `through` is no longer
+    /// needed. Sorting first makes this faster than one entry after the other: neighbours in the
+    /// table are written one after another.
+    ///
+    /// # Errors
+    /// [`ApplyError::Gap`] when a change is not of an entry behind [`Forest::applied`] and up to
+    /// `through`, [`ApplyError::UnknownTree`] as for [`Forest::apply`].
+    pub fn replay(
+        &self,
+        through: Seqno,
+        changes: Vec<(Seqno, Mutation)>,
+    ) -> Result<(), ApplyError> {
+        {
+            let mut applier = self.applier.lock();
+            let applied = self.applied();
+            if let Some((at, _)) = changes
+                .iter()
+                .find(|(at, _)| *at <= applied || *at > through)
+            {
+                return Err(ApplyError::Gap {
+                    expected: next(applied),
+                    found: *at,
+                });
+            }
+            let trees = self.trees.load();
+            for (id, row, change) in newest_in_order(changes) {
+                let tree = trees.get(&id).filter(|tree| tree.dropped.is_none());
+                let tree = tree.ok_or(ApplyError::UnknownTree(id))?;
+                if let Some(key) = tree.table.write(row, change) {
+                    applier.superseding.push_back(Superseding {
+                        seqno: through,
+                        tree: id,
+                        key,
+                    });
+                }
+            }
+            self.horizon.applied.store(through.get(), Ordering::Release);
+            applier.purge(&trees, through, usize::MAX);
+        }
+        self.set_oldest_needed(through);
         Ok(())
     }
 
@@ -318,6 +363,19 @@ impl Applier {
             }
         }
     }
+}
+
+/// The last change of each key, by tree and key.
+fn newest_in_order(changes: Vec<(Seqno, Mutation)>) -> Vec<(TreeId, Row, Change)> {
+    let row = |(at, mutation): (Seqno, Mutation)| {
+        (mutation.tree, Row::new(mutation.key, at), mutation.change)
+    };
+    // Newest first among the versions of a key; and, because the sort is stable, of two changes of
+    // one key by one entry the later one first.
+    let mut rows: Vec<_> = changes.into_iter().rev().map(row).collect();
+    rows.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
+    rows.dedup_by(|later, kept| later.0 == kept.0 && later.1.is_version_of(&kept.1));
+    rows
 }
 
 fn table(trees: &Roster, tree: TreeId, at: Seqno) -> Result<&Arc<Memtable>, ReadError> {

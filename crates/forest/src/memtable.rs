@@ -44,12 +44,11 @@ type Step<'a> = (Option<Version<'a>>, Option<Version<'a>>);
 impl Memtable {
     /// Writes a version that is newer than all others of its key, or replaces one of the same
     /// seqno. Returns the key if older versions of it lie beneath. Only the applier calls this.
-    pub(crate) fn write(&self, key: Bytes, seqno: Seqno, change: Change) -> Option<Bytes> {
+    pub(crate) fn write(&self, row: Row, change: Change) -> Option<Bytes> {
         let value = match change {
             Change::Put(value) => Some(value),
             Change::Delete => None,
         };
-        let row = Row::new(key, seqno);
         self.count_in(footprint(&row, &value));
         let replaced = Cell::new(None);
         let key_bytes = row.key().len();
@@ -214,7 +213,10 @@ mod tests {
     }
 
     fn put(table: &Memtable, name: &str, seqno: u64) {
-        table.write(key(name), Seqno::new(seqno), Change::Put(key(name)));
+        table.write(
+            Row::new(key(name), Seqno::new(seqno)),
+            Change::Put(key(name)),
+        );
     }
 
     fn name(version: Option<Version<'_>>) -> Option<Bytes> {
@@ -230,7 +232,7 @@ mod tests {
         let found = table.newest(b"b", NOW).unwrap();
         assert!(
             table
-                .write(key("b"), Seqno::new(2), Change::Delete)
+                .write(Row::new(key("b"), Seqno::new(2)), Change::Delete)
                 .is_some()
         );
         assert_eq!(table.purge(b"b", Seqno::new(2)), 2);
@@ -263,7 +265,7 @@ mod tests {
         assert_eq!(table.purge(b"a", Seqno::new(2)), 1);
         assert_eq!(table.purge(b"a", Seqno::new(2)), 0);
         assert_eq!(table.versions(), 3);
-        table.write(key("a"), Seqno::new(4), Change::Delete);
+        table.write(Row::new(key("a"), Seqno::new(4)), Change::Delete);
         put(&table, "a", 5);
         assert_eq!(table.purge(b"a", Seqno::new(4)), 3);
         assert_eq!(
@@ -279,13 +281,16 @@ mod tests {
         let table = Memtable::default();
         assert!(
             table
-                .write(key("a"), Seqno::new(1), Change::Put(key("four")))
+                .write(Row::new(key("a"), Seqno::new(1)), Change::Put(key("four")))
                 .is_none()
         );
         assert_eq!(table.bytes(), 5 + VERSION_OVERHEAD_BYTES);
         assert!(
             table
-                .write(key("a"), Seqno::new(1), Change::Put(key("seven..")))
+                .write(
+                    Row::new(key("a"), Seqno::new(1)),
+                    Change::Put(key("seven.."))
+                )
                 .is_none()
         );
         assert_eq!(
@@ -293,13 +298,13 @@ mod tests {
             (8 + VERSION_OVERHEAD_BYTES, 1)
         );
         assert_eq!(
-            table.write(key("a"), Seqno::new(2), Change::Delete),
+            table.write(Row::new(key("a"), Seqno::new(2)), Change::Delete),
             Some(key("a"))
         );
         assert_eq!(table.bytes(), 9 + 2 * VERSION_OVERHEAD_BYTES);
         assert!(
             table
-                .write(key("b"), Seqno::new(2), Change::Delete)
+                .write(Row::new(key("b"), Seqno::new(2)), Change::Delete)
                 .is_none()
         );
         table.purge(b"a", Seqno::new(2));

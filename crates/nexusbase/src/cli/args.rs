@@ -160,6 +160,10 @@ pub(super) struct ExportArgs {
     /// The collection
     pub(super) collection: String,
 
+    /// Write every value with its type, so that `import` restores exactly what was there
+    #[arg(long)]
+    pub(super) canonical: bool,
+
     #[command(flatten)]
     pub(super) target: TargetArgs,
 }

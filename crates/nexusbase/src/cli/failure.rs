@@ -79,20 +79,20 @@ impl Failure {
         self
     }
 
+    /// The same, with one more line below the message.
+    pub(super) fn with_note(mut self, note: impl Display) -> Self {
+        if let Self::Failed(report) = &mut self {
+            report.message = format!("{}\n  {note}", report.message);
+        }
+        self
+    }
+
     /// The same, with what to do next.
     pub(super) fn hint(mut self, hint: impl Display) -> Self {
         if let Self::Failed(report) = &mut self {
             report.hint = Some(hint.to_string());
         }
         self
-    }
-
-    /// The message alone, for a report that goes on afterwards.
-    pub(super) fn message(&self) -> &str {
-        match self {
-            Self::PipeClosed => "the output was closed",
-            Self::Failed(report) => &report.message,
-        }
     }
 
     /// Says on standard error what there is to say, and how the process ends.

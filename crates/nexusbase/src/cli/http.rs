@@ -28,6 +28,8 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
+/// One JSON value as a body or an answer.
+pub(super) const JSON: &str = "application/json";
 /// Lines of JSON as an answer.
 pub(super) const NDJSON: &str = "application/x-ndjson";
 

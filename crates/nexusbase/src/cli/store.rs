@@ -34,6 +34,8 @@ pub(super) struct Question<'a> {
     pub(super) limit: Option<usize>,
     pub(super) skip: usize,
     pub(super) fields: Option<&'a str>,
+    /// Every value with its type, so that importing gives back the same.
+    pub(super) canonical: bool,
 }
 
 /// How a question was answered.

@@ -19,9 +19,10 @@ pub(super) fn find(
 ) -> Outcome {
     let (collection, snapshot) = existing(documents, question.collection)?;
     let mut line = String::new();
+    let form = if question.canonical { Form::Canonical } else { Form::Relaxed };
     for document in collection.find_in(&snapshot, query)? {
         line.clear();
-        json::write_document(&document?, Form::Relaxed, &mut line)
+        json::write_document(&document?, form, &mut line)
             .map_err(|e| Failure::from(Error::from(e)))?;
         take(&line)?;
     }

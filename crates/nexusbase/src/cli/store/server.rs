@@ -7,13 +7,13 @@
 use std::io::BufRead;
 
 use serde_json::Value;
-use ureq::http::Response;
+use ureq::http::{Response, StatusCode};
 
 use super::{CollectionShown, Explained, IndexShown, Inserted, Line, Question, Refused, Take,
     no_collection};
 use crate::cli::args::OnError;
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::http::{Client, NDJSON, Problem};
+use crate::cli::http::{Client, JSON, NDJSON, Problem};
 
 /// Documents per page: what a server with default limits allows.
 const PAGE_DOCUMENTS: usize = 1000;
@@ -21,11 +21,16 @@ const PAGE_DOCUMENTS: usize = 1000;
 pub(super) fn find(client: &Client, question: &Question<'_>, take: &mut Take<'_>) -> Outcome {
     let mut left = question.limit.unwrap_or(usize::MAX);
     let mut cursor = None;
+    let accept = if question.canonical {
+        "application/x-ndjson; form=canonical"
+    } else {
+        NDJSON
+    };
     loop {
         let page = left.min(PAGE_DOCUMENTS);
         let query = parameters(question, page, cursor.as_deref());
         let path = documents_path(question.collection);
-        let response = match client.get(&path, &query, NDJSON)? {
+        let response = match client.get(&path, &query, accept)? {
             Ok(response) => response,
             Err(problem) => return Err(refused(client, question.collection, problem)),
         };
@@ -97,4 +102,118 @@ fn refused(client: &Client, collection: &str, problem: Problem) -> Failure {
         return no_collection(collection, &all);
     }
     problem.into()
+}
+
+pub(super) fn explain(client: &Client, question: &Question<'_>) -> Outcome<Explained> {
+    let mut explained: Option<Explained> = None;
+    let mut left = question.limit.unwrap_or(usize::MAX).max(1);
+    let mut cursor = None;
+    loop {
+        // What is read does not depend on the fields, so as little as possible is sent.
+        let asked = Question {
+            fields: Some("_id"),
+            ..*question
+        };
+        let mut query = parameters(&asked, left.min(PAGE_DOCUMENTS), cursor.as_deref());
+        query.push(("explain", "true".to_owned()));
+        let path = documents_path(question.collection);
+        let response = match client.get(&path, &query, JSON)? {
+            Ok(response) => response,
+            Err(problem) => return Err(refused(client, question.collection, problem)),
+        };
+        let next = next_cursor(&response);
+        let page = client.json(response)?;
+        let page = page.get("explain").unwrap_or(&Value::Null);
+        let number = |name: &str| page.get(name).and_then(Value::as_u64).unwrap_or_default();
+        let total = explained.get_or_insert_with(|| access(page));
+        total.index_rows_read += number("index_rows_read");
+        total.documents_read += number("documents_read");
+        total.documents_returned += number("documents_returned");
+        total.micros += number("micros");
+        let returned = usize::try_from(number("documents_returned")).unwrap_or(usize::MAX);
+        left = left.saturating_sub(returned);
+        match (next, explained.take()) {
+            (Some(next), Some(so_far)) if left > 0 => {
+                (cursor, explained) = (Some(next), Some(so_far));
+            }
+            (_, Some(done)) => return Ok(done),
+            (_, None) => return Err(odd("no explanation")),
+        }
+    }
+}
+
+/// The access that a page explains, with nothing counted yet.
+fn access(page: &Value) -> Explained {
+    let of = |name: &str| page.pointer(name).and_then(Value::as_str);
+    let access = match (of("/access/kind"), of("/access/path")) {
+        (Some("index"), Some(path)) => format!("index on {path}"),
+        (Some("id"), _) => "_id".to_owned(),
+        (Some("collection"), _) => "whole collection".to_owned(),
+        (kind, _) => kind.unwrap_or("unknown").to_owned(),
+    };
+    Explained {
+        access,
+        bounds: of("/access/bounds").map(str::to_owned),
+        sort: of("/sort").unwrap_or("unknown").replace('-', " "),
+        index_rows_read: 0,
+        documents_read: 0,
+        documents_returned: 0,
+        micros: 0,
+    }
+}
+
+pub(super) fn create_index(client: &Client, collection: &str, path: &str) -> Outcome<bool> {
+    let response = client.put(&["collections", collection, "indexes", path])?;
+    Ok(response?.status() == StatusCode::CREATED)
+}
+
+pub(super) fn drop_index(client: &Client, collection: &str, path: &str) -> Outcome<bool> {
+    match client.delete(&["collections", collection, "indexes", path])? {
+        Ok(_) => Ok(true),
+        Err(problem) if problem.kind == "no-such-index" => Ok(false),
+        Err(problem) => Err(refused(client, collection, problem)),
+    }
+}
+
+pub(super) fn collections(client: &Client) -> Outcome<Vec<CollectionShown>> {
+    let answer = client.json(client.get(&["collections"], &[], JSON)??)?;
+    let all = answer.get("collections").and_then(Value::as_array);
+    let all = all.ok_or_else(|| odd("no list of collections"))?;
+    Ok(all.iter().map(shown).collect())
+}
+
+fn shown(collection: &Value) -> CollectionShown {
+    let flag = |index: &Value, name: &str| index.get(name).and_then(Value::as_bool);
+    let text = |value: &Value, name: &str| {
+        let text = value.get(name).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    let indexes = collection.get("indexes").and_then(Value::as_array);
+    CollectionShown {
+        name: text(collection, "name"),
+        indexes: indexes
+            .into_iter()
+            .flatten()
+            .map(|index| IndexShown {
+                path: text(index, "path"),
+                multikey: flag(index, "multikey").unwrap_or(false),
+                ready: flag(index, "ready").unwrap_or(true),
+            })
+            .collect(),
+    }
+}
+
+fn odd(what: &str) -> Failure {
+    Failure::new(format_args!("the server's answer has {what}"))
+        .hint("is it a NexusBase server, of the same version as this program?")
+}
+
+pub(super) fn insert(
+    client: &Client,
+    collection: &str,
+    lines: &[Line],
+    on_error: OnError,
+) -> Outcome<Inserted> {
+    let _ = (client, collection, lines, on_error);
+    todo!()
 }

@@ -1,0 +1,96 @@
+//! `nexusbase serve`: a data folder over HTTP, until the process is told to stop.
+
+use std::net::SocketAddr;
+
+use anstyle::{AnsiColor, Style};
+use nexusbase::{Database, Options, RecoveryReport};
+use nexusbase_server::{ServeError, ServerConfig, run_blocking};
+use tracing_subscriber::filter::LevelFilter;
+
+use super::Terminal;
+use super::args::SettingsArgs;
+use super::config::{Settings, Values};
+use super::failure::{Failure, Outcome};
+use super::output::{count, duration};
+
+pub(super) fn run(arguments: &SettingsArgs, terminal: Terminal) -> Outcome {
+    let values = Values::collect(arguments, std::env::vars())?;
+    for warning in &values.warnings {
+        terminal.note(format_args!("warning: {warning}"));
+    }
+    let settings = values.check()?;
+    let Some(data) = &settings.data else {
+        return Err(Failure::usage("it is not said which folder to serve").hint(
+            "add --data DIR; a missing or empty folder becomes a new database",
+        ));
+    };
+    start_log(settings.log_level);
+    let options = Options {
+        durability: settings.durability,
+        ..Options::default()
+    };
+    let db = Database::open_with(data, options)?;
+    let recovered = recovered(db.recovery());
+    let Settings { server, .. } = &settings;
+    serve(server.clone(), db, |address| {
+        let (link, plain) = (link(), Style::new());
+        // A failure to say so is no reason to stop serving.
+        let _ = terminal.done(format_args!(
+            "serving {} on {link}http://{address}{link:#}{plain:#} ({recovered})",
+            data.display()
+        ));
+    })
+}
+
+/// How an address is shown.
+pub(super) const fn link() -> Style {
+    Style::new()
+        .fg_color(Some(anstyle::Color::Ansi(AnsiColor::Cyan)))
+        .underline()
+}
+
+/// What opening had to do, in a few words.
+pub(super) fn recovered(report: &RecoveryReport) -> String {
+    let mut text = format!(
+        "{} recovered in {}",
+        count("entry", report.entries),
+        duration(report.duration)
+    );
+    if let Some(torn) = &report.torn {
+        text.push_str(&format!(
+            "; an unfinished write was cut off {} at offset {}: {}",
+            torn.path.display(),
+            torn.offset,
+            torn.reason
+        ));
+    }
+    text
+}
+
+/// Serves until a signal says to stop, and closes the database.
+pub(super) fn serve(
+    config: ServerConfig,
+    db: Database,
+    on_ready: impl FnOnce(SocketAddr),
+) -> Outcome {
+    run_blocking(config, db, on_ready).map_err(|error| {
+        let failure = Failure::from_error(&error);
+        match &error {
+            ServeError::Remote { .. } => failure.hint("--allow-remote, if that is what you want"),
+            ServeError::Listen { .. } => failure.hint("--listen 127.0.0.1:0 takes any free port"),
+            _ => failure,
+        }
+    })
+}
+
+/// Sends what the server logs to standard error.
+pub(super) fn start_log(level: LevelFilter) {
+    let colors = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
+    let started = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_ansi(colors)
+        .with_target(false)
+        .with_writer(std::io::stderr)
+        .try_init();
+    debug_assert!(started.is_ok(), "it is started once");
+}

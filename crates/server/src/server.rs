@@ -1,0 +1,65 @@
+//! A server: an address that is listened on, and a database that is served there.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use nexusbase_db::Database;
+use tokio::net::TcpListener;
+
+use crate::app::{self, App};
+use crate::config::{ServeError, ServerConfig};
+use crate::listen;
+
+/// A service that listens, and answers as soon as it is [run](Server::run).
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    app: Arc<App>,
+}
+
+impl Server {
+    /// Takes the address. Callers that connect from now on wait until the server runs.
+    ///
+    /// # Errors
+    /// When the address is taken, or can be reached from other machines without that having been
+    /// allowed, or a limit is zero.
+    pub async fn bind(config: ServerConfig, db: Database) -> Result<Self, ServeError> {
+        let address = config.listen;
+        config.limits.check()?;
+        if !config.allow_remote && !address.ip().to_canonical().is_loopback() {
+            return Err(ServeError::Remote { address });
+        }
+        let failed = |source| ServeError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let app = App::new(config, address, &db)?;
+        Ok(Self {
+            listener,
+            address,
+            app,
+        })
+    }
+
+    /// The address, with the port that port 0 has become.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` is ready. Then no connection is accepted any more, requests that
+    /// are under way are answered within the limit's time, and what is left is cut off. The
+    /// database stays open.
+    ///
+    /// # Errors
+    /// None at present: a failing connection is logged and does not end the service.
+    pub async fn run(
+        self,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ServeError> {
+        let router = app::router(&self.app);
+        listen::serve(self.listener, &self.app, router, shutdown).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! The whole service in one call: runtime, signals, orderly end.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::num::NonZero;
+
+use nexusbase_db::Database;
+use tokio::runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::{ServeError, ServerConfig};
+use crate::server::Server;
+
+/// Threads that serve connections, at most: they only move bytes.
+const WORKER_THREADS_MAX: usize = 8;
+/// Threads that work on the database, at most. Started when needed, and gone after a while.
+const BLOCKING_THREADS_MAX: usize = 128;
+
+/// Serves the database until the process gets SIGTERM or SIGINT, then answers what is under way
+/// and closes the database. A second signal cuts short what is under way. `on_ready` hears the
+/// address as soon as callers can connect.
+///
+/// Everything that was acknowledged is durable, as the database's mode promises, whenever and
+/// however this ends.
+///
+/// # Errors
+/// As [`Server::bind`], or when the database cannot be closed in order.
+pub fn run_blocking(
+    config: ServerConfig,
+    db: Database,
+    on_ready: impl FnOnce(SocketAddr),
+) -> Result<(), ServeError> {
+    let grace = config.limits.shutdown_timeout;
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(threads.min(WORKER_THREADS_MAX))
+        .max_blocking_threads(BLOCKING_THREADS_MAX.min(config.limits.concurrent_operations.max(1)))
+        .thread_name("nexusbase-http")
+        .enable_all()
+        .build()
+        .map_err(start("start the threads of the server"))?;
+    let served = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let mut impatient = Signals::new()?;
+        let server = Server::bind(config, db.clone()).await?;
+        on_ready(server.address());
+        let run = server.run(async move { signals.next().await });
+        tokio::select! {
+            result = run => result,
+            () = second(&mut impatient) => Ok(()),
+        }
+    });
+    // Operations that have begun are let finish: what they have to say is not heard any more, but
+    // their writes are either in the log or not.
+    runtime.shutdown_timeout(grace);
+    let closed = db.close();
+    served?;
+    Ok(closed?)
+}
+
+async fn second(signals: &mut Signals) {
+    signals.next().await;
+    signals.next().await;
+    tracing::warn!("a second signal: stopping at once");
+}
+
+/// The signals that tell the process to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, ServeError> {
+        let listen = |kind| signal(kind).map_err(start("listen for signals"));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    fn next(&mut self) -> impl Future<Output = ()> {
+        async {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+        }
+    }
+}
+
+fn start(what: &'static str) -> impl Fn(std::io::Error) -> ServeError {
+    move |source| ServeError::Start { what, source }
+}

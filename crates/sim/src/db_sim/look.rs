@@ -1,0 +1,171 @@
+//! Reading, and comparing with the model.
+
+use nexusbase_db::{Change, ChangeFeed, Database, Direction, Index, KeyRange, TreeId, View};
+
+use super::Sim;
+use super::model::{Key, Op, State, Timeline, net, same};
+use crate::Check;
+
+impl Sim {
+    /// Compares a database that was just opened with what it may be.
+    pub(super) fn compare(&mut self) -> Check {
+        let Some(life) = &self.life else {
+            return Err("there is no life".to_owned());
+        };
+        let found = life.db.snapshot().index().get();
+        let (least, most) = (self.timeline.acknowledged, self.timeline.last());
+        if found < least || found > most {
+            return Err(format!(
+                "{found} commits were recovered: at least {least} were safe, {most} submitted"
+            ));
+        }
+        same("recovery", &life.db.recovery().entries, &found)?;
+        self.timeline.cut(found);
+        let state = self.timeline.head.clone();
+        compare_all(&life.db.snapshot(), &state, Direction::Forward)?;
+        compare_all(&life.db.snapshot(), &state, Direction::Reverse)?;
+        let mut feed = life.db.changes(Index::new(1)).map_err(|e| e.to_string())?;
+        let mut next = 1;
+        drain(&mut feed, &mut next, &self.timeline)?;
+        same("the feed", &(found + 1), &next)?;
+        self.timeline.acknowledge(found, true);
+        self.story.tell(format!("it has {found} commits"));
+        Ok(())
+    }
+
+    /// Looks at the newest state, or at one that is held for long.
+    pub(super) fn look(&mut self) -> Check {
+        let Some(life) = &mut self.life else {
+            return Ok(());
+        };
+        let direction = direction(self.rng.chance(0.5));
+        for (snapshot, state) in &life.snapshots {
+            compare_all(snapshot, state, direction)?;
+        }
+        let snapshot = life.db.snapshot();
+        let state = self.timeline.state_at(snapshot.index().get());
+        compare_all(&snapshot, &state, direction)?;
+        if self.rng.chance(0.3) {
+            life.snapshots.push((snapshot, state));
+        }
+        if life.snapshots.len() > 3 {
+            let gone = self.rng.index(life.snapshots.len());
+            life.snapshots.remove(gone);
+        }
+        Ok(())
+    }
+
+    /// Lets the change feed catch up.
+    pub(super) fn follow(&mut self) -> Check {
+        let before = self.disk.operations();
+        let outcome = self.follow_feed();
+        if outcome.is_err() && self.excused(before) {
+            if let Some(life) = &mut self.life {
+                life.feed = None;
+            }
+            return Ok(());
+        }
+        outcome
+    }
+
+    fn follow_feed(&mut self) -> Check {
+        let Some(life) = &mut self.life else {
+            return Ok(());
+        };
+        let visible = life.db.snapshot().index().get();
+        if life.feed.is_none() {
+            let from = 1 + self.rng.below(visible + 1);
+            let feed = subscribe(&life.db, from)?;
+            life.feed = Some((feed, from));
+        }
+        if let Some((feed, next)) = &mut life.feed {
+            drain(feed, next, &self.timeline)?;
+            same("the feed", &(visible + 1), next)?;
+        }
+        Ok(())
+    }
+}
+
+fn subscribe(db: &Database, from: u64) -> Check<ChangeFeed> {
+    db.changes(Index::new(from)).map_err(|e| e.to_string())
+}
+
+fn drain(feed: &mut ChangeFeed, next: &mut u64, timeline: &Timeline) -> Check {
+    while let Some(change) = feed.try_next().map_err(|e| format!("feed: {e}"))? {
+        same("the feed", next, &change.index.get())?;
+        let ops = timeline
+            .commit(*next)
+            .ok_or_else(|| format!("the feed shows commit {next}, which nobody made"))?;
+        compare_change(ops, &change).map_err(|e| format!("commit {next} in the feed: {e}"))?;
+        *next += 1;
+    }
+    Ok(())
+}
+
+fn compare_change(ops: &[Op], change: &Change) -> Check {
+    let catalog = TreeId::new(0);
+    let changes_trees = ops
+        .iter()
+        .any(|op| matches!(op, Op::Create(..) | Op::Drop(..)));
+    let shows_trees = change.mutations.iter().any(|m| m.tree == catalog);
+    same("the catalog", &changes_trees, &shows_trees)?;
+    let shown = change
+        .mutations
+        .iter()
+        .filter(|mutation| mutation.tree != catalog)
+        .map(|m| ((m.tree, m.key.to_vec()), value_of(&m.change)))
+        .collect();
+    same("the entry", &net(ops), &shown)
+}
+
+fn value_of(change: &nexusbase_forest::Change) -> Option<nexusbase_db::Bytes> {
+    match change {
+        nexusbase_forest::Change::Put(value) => Some(value.clone()),
+        nexusbase_forest::Change::Delete => None,
+    }
+}
+
+pub(super) const fn direction(forward: bool) -> Direction {
+    if forward {
+        Direction::Forward
+    } else {
+        Direction::Reverse
+    }
+}
+
+/// Reads up to `limit` rows.
+pub(super) fn rows(
+    view: &dyn View,
+    tree: TreeId,
+    range: KeyRange,
+    direction: Direction,
+    limit: usize,
+) -> Check<Vec<(Key, nexusbase_db::Bytes)>> {
+    view.scan(tree, range, direction)
+        .map_err(|e| format!("scan: {e}"))?
+        .take(limit)
+        .map(|row| {
+            row.map(|(key, value)| (key.to_vec(), value))
+                .map_err(|e| format!("scan: {e}"))
+        })
+        .collect()
+}
+
+/// Compares everything in `view` with `state`.
+pub(super) fn compare_all(view: &dyn View, state: &State, direction: Direction) -> Check {
+    let trees = view.trees("").map_err(|e| e.to_string())?;
+    let expected: Vec<(String, TreeId)> = state
+        .trees
+        .iter()
+        .map(|(name, tree)| (name.clone(), *tree))
+        .collect();
+    same("the catalog", &expected, &trees)?;
+    for (name, tree) in trees {
+        let found = rows(view, tree, KeyRange::all(), direction, usize::MAX)?;
+        let expected = state.scan(tree, &KeyRange::all(), direction, usize::MAX);
+        same(&format!("tree {name}"), &expected, &found)?;
+        let found = view.tree_name(tree).map_err(|e| e.to_string())?;
+        same("a tree's name", &Some(name), &found)?;
+    }
+    Ok(())
+}
