@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nexusbase_forest::Forest;
 use nexusbase_io::{Env, Lock};
@@ -22,8 +23,10 @@ use crate::write_set::Writes;
 
 /// How often [`Database::transact`] runs a transaction before it gives up.
 const ATTEMPTS_MAX: u32 = 1000;
-/// After so many conflicts a transaction queues up with others in the same trouble.
-const ATTEMPTS_ALONE: u32 = 8;
+/// After so many conflicts in a row a transaction pauses before it tries again, longer each time.
+const ATTEMPTS_EAGER: u32 = 8;
+/// The first pause is at most so long, the longest at most 64 times that.
+const PAUSE: Duration = Duration::from_micros(100);
 
 /// A database. Clones share it; the last one to be dropped closes it.
 #[derive(Clone, Debug)]
@@ -47,9 +50,6 @@ pub(crate) struct Core {
     pub(crate) bell: Arc<Bell>,
     pub(crate) durability: Durability,
     recovery: RecoveryReport,
-    /// Lock `db.contended`: held while one much-refused transaction runs again; taken before
-    /// every other lock.
-    contended: Mutex<()>,
     /// What housekeeping saw last, where no thread does it.
     seen: Mutex<u64>,
     /// The data folder's lock, until the database is closed.
@@ -155,7 +155,6 @@ impl Database {
                 duration,
                 torn,
             },
-            contended: Mutex::new(()),
             seen: Mutex::new(0),
             folder: Mutex::new(Some(folder.lock)),
             env,
@@ -224,7 +223,6 @@ impl Database {
         &self,
         mut work: impl FnMut(&mut Transaction) -> Result<T, E>,
     ) -> Result<(T, CommitHandle), E> {
-        let mut queued = None;
         for attempt in 1..=ATTEMPTS_MAX {
             let mut tx = self.begin();
             let value = work(&mut tx)?;
@@ -233,11 +231,8 @@ impl Database {
                 Err(CommitError::Conflict { with }) => self.core().pipeline.wait_visible(with),
                 Err(other) => return Err(other.into()),
             }
-            if attempt == ATTEMPTS_ALONE {
-                queued = Some(self.core().contended.lock());
-            }
+            self.core().pause_after(attempt);
         }
-        drop(queued);
         Err(CommitError::TooManyConflicts {
             attempts: ATTEMPTS_MAX,
         }
@@ -328,6 +323,21 @@ impl Drop for Shared {
         // weaker modes and for the log's last claim. Who wants to know calls `close`.
         let _ = self.close();
         self.housekeeper.take();
+    }
+}
+
+impl Core {
+    /// Lets others get ahead of a transaction that was refused again and again; by chance, so that
+    /// two in the same trouble do not meet again.
+    fn pause_after(&self, attempt: u32) {
+        let Some(excess) = attempt.checked_sub(ATTEMPTS_EAGER) else { return };
+        let mut chance = [0];
+        // Without chance the pause is just not random.
+        let _ = self.env.random.fill(&mut chance);
+        let longest = PAUSE * (1 << excess.min(6));
+        let pause = longest * u32::from(chance[0]) / u32::from(u8::MAX);
+        // The visible index never gets there: this waits for the time to pass.
+        self.registry.visible.wait_beyond(u64::MAX, pause);
     }
 }
 

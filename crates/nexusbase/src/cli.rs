@@ -1,6 +1,6 @@
 //! The command line.
 //!
-//! One command per file. Each takes its parsed arguments ([`args`]) and returns a [`Failure`] when
+//! One command per file. Each takes its parsed arguments ([`args`]) and returns a [`failure::Failure`] when
 //! it cannot do what was asked; only this module turns that into words on standard error and an
 //! exit code. Commands that work on documents speak to a [`store::Store`], which is a data folder
 //! or a running server, and cannot tell which.
@@ -37,7 +37,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use self::args::{Arguments, Command};
-use self::failure::{Failure, Outcome};
+use self::failure::Outcome;
 
 /// What the options before the command say.
 #[derive(Clone, Copy, Debug)]

@@ -90,7 +90,10 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 pub(crate) fn router(app: &Arc<App>) -> Router {
     let (router, _) = routes().split_for_parts();
     router
-        .layer(middleware::from_fn_with_state(Arc::clone(app), guard::guard))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(app),
+            guard::guard,
+        ))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(middleware::from_fn_with_state(
             Arc::clone(app),

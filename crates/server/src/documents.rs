@@ -34,13 +34,32 @@ use crate::query::Parameters;
 /// A page ends when its text has reached this many bytes, whatever the limit says.
 const PAGE_BYTES: usize = 8 << 20;
 /// What of an id must be encoded in a path.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 /// What of a query must be encoded inside a Link header.
 const QUERY: &AsciiSet = &CONTROLS
-    .add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'{').add(b'}')
-    .add(b'&').add(b'+').add(b'%').add(b'=').add(b'\\').add(b'^').add(b'`').add(b'|');
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'{')
+    .add(b'}')
+    .add(b'&')
+    .add(b'+')
+    .add(b'%')
+    .add(b'=')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'|');
 
-const KNOWN: &[&str] = &["filter", "sort", "limit", "skip", "cursor", "fields", "explain"];
+const KNOWN: &[&str] = &[
+    "filter", "sort", "limit", "skip", "cursor", "fields", "explain",
+];
 
 /// What a request for documents asks.
 struct Question {
@@ -109,7 +128,9 @@ fn question(
     wanted: Wanted,
 ) -> Result<Question, Problem> {
     let limit = parameters.number("limit", 1)?;
-    let limit = limit.unwrap_or(app.limits.page_default).min(app.limits.page_max);
+    let limit = limit
+        .unwrap_or(app.limits.page_default)
+        .min(app.limits.page_max);
     let explain = parameters.word("explain", &[("true", true), ("false", false)])?;
     let explain = explain.unwrap_or(false);
     if explain && wanted.media == Media::Ndjson {
@@ -185,7 +206,9 @@ fn page(app: &App, name: &str, question: &Question) -> Result<Answer, Problem> {
     }
     let next = cursor.filter(|_| follows).map(|cursor| cursor.to_string());
     if !lines {
-        let next = next.as_ref().map_or_else(|| "null".to_owned(), |next| format!("\"{next}\""));
+        let next = next
+            .as_ref()
+            .map_or_else(|| "null".to_owned(), |next| format!("\"{next}\""));
         body.push_str(&format!("],\"next\":{next}"));
         if question.explain {
             let explain = explain(&answers.explain(), count);

@@ -69,7 +69,9 @@ fn host(request: &Request) -> Result<Option<Authority>, Problem> {
 
 fn check_host(host: &str, listen: IpAddr) -> Result<(), Problem> {
     let name = host.strip_suffix('.').unwrap_or(host);
-    let literal = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let literal = name
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
     let address: Option<IpAddr> = literal.unwrap_or(name).parse().ok();
     let ours = match address {
         Some(address) => address.is_loopback() || address == listen,

@@ -138,7 +138,10 @@ fn array(collection: &Collection, body: &[u8], form: Form) -> Result<Done, Probl
     }
     Ok(Done {
         status: StatusCode::CREATED,
-        body: format!("{{\"inserted\":{},\"ids\":[{}]}}", report.inserted, report.ids),
+        body: format!(
+            "{{\"inserted\":{},\"ids\":[{}]}}",
+            report.inserted, report.ids
+        ),
         location: None,
     })
 }
@@ -222,7 +225,9 @@ impl Report {
         let problem = problem.with("inserted", self.inserted);
         let ids = serde_json::from_str(&format!("[{}]", self.ids));
         let problem = problem.with("ids", ids.unwrap_or(Value::Null));
-        problem.with("failed", self.failed).with("failures", self.failures)
+        problem
+            .with("failed", self.failed)
+            .with("failures", self.failures)
     }
 }
 

@@ -68,8 +68,14 @@ pub(crate) async fn serve(
     drop(listener);
     tracing::info!(open = connections.len(), "stopping: no more connections");
     let limit = app.limits.shutdown_timeout;
-    if tokio::time::timeout(limit, graceful.shutdown()).await.is_err() {
-        tracing::warn!(?limit, "some requests are not answered in time and are cut off");
+    if tokio::time::timeout(limit, graceful.shutdown())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            ?limit,
+            "some requests are not answered in time and are cut off"
+        );
     }
     connections.shutdown().await;
 }

@@ -140,15 +140,47 @@ impl Collector for DatabaseFigures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let stats = self.0.stats();
         let gauges = [
-            ("db_visible_index", "The newest visible commit", stats.visible),
+            (
+                "db_visible_index",
+                "The newest visible commit",
+                stats.visible,
+            ),
             ("db_log_bytes", "Size of the log's files", stats.log_bytes),
-            ("db_log_segments", "Files of the log", stats.log_segments as u64),
-            ("db_readers", "Snapshots and transactions that are open", stats.readers as u64),
-            ("db_commit_queue", "Commits that wait to be written", stats.commits.queued),
-            ("db_trees", "Trees, the catalog included", stats.trees as u64),
-            ("db_memory_rows", "Versions of rows in memory", stats.memory_rows),
-            ("db_memory_bytes", "What they take, approximately", stats.memory_bytes),
-            ("db_stopped", "1 if no writes are accepted", u64::from(self.0.stopped().is_some())),
+            (
+                "db_log_segments",
+                "Files of the log",
+                stats.log_segments as u64,
+            ),
+            (
+                "db_readers",
+                "Snapshots and transactions that are open",
+                stats.readers as u64,
+            ),
+            (
+                "db_commit_queue",
+                "Commits that wait to be written",
+                stats.commits.queued,
+            ),
+            (
+                "db_trees",
+                "Trees, the catalog included",
+                stats.trees as u64,
+            ),
+            (
+                "db_memory_rows",
+                "Versions of rows in memory",
+                stats.memory_rows,
+            ),
+            (
+                "db_memory_bytes",
+                "What they take, approximately",
+                stats.memory_bytes,
+            ),
+            (
+                "db_stopped",
+                "1 if no writes are accepted",
+                u64::from(self.0.stopped().is_some()),
+            ),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
@@ -157,8 +189,16 @@ impl Collector for DatabaseFigures {
         }
         let counters = [
             ("db_commits", "Commits", stats.commits.commits),
-            ("db_commit_batches", "Batches that they were written in", stats.commits.batches),
-            ("db_conflicts", "Transactions refused for a conflict", stats.commits.conflicts),
+            (
+                "db_commit_batches",
+                "Batches that they were written in",
+                stats.commits.batches,
+            ),
+            (
+                "db_conflicts",
+                "Transactions refused for a conflict",
+                stats.commits.conflicts,
+            ),
         ];
         for (name, help, value) in counters {
             let counter = ConstCounter::new(value);

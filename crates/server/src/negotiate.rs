@@ -69,13 +69,17 @@ pub(crate) fn body_media(headers: &HeaderMap, offered: &[Media]) -> Result<Media
     if all.next().is_some() {
         return Err(refuse("it has several"));
     }
-    let text = value.to_str().map_err(|_| refuse("it has an unreadable one"))?;
+    let text = value
+        .to_str()
+        .map_err(|_| refuse("it has an unreadable one"))?;
     let (essence, parameters) = split_type(text);
     let media = Media::of(essence).filter(|media| offered.contains(media));
     let media = media.ok_or_else(|| refuse(&format!("it has {essence:?}")))?;
     for (name, value) in parameters {
         if name.eq_ignore_ascii_case("charset") && !value.eq_ignore_ascii_case("utf-8") {
-            return Err(refuse(&format!("JSON is UTF-8, and it says charset={value:?}")));
+            return Err(refuse(&format!(
+                "JSON is UTF-8, and it says charset={value:?}"
+            )));
         }
     }
     Ok(media)
@@ -87,7 +91,11 @@ pub(crate) fn wanted(headers: &HeaderMap, offered: &[Media]) -> Result<Wanted, P
     let mut asked = false;
     for value in headers.get_all(header::ACCEPT) {
         let Ok(text) = value.to_str() else { continue };
-        for range in text.split(',').map(str::trim).filter(|range| !range.is_empty()) {
+        for range in text
+            .split(',')
+            .map(str::trim)
+            .filter(|range| !range.is_empty())
+        {
             asked = true;
             let Some((quality, wanted)) = range_wants(range, offered)? else {
                 continue;
@@ -160,8 +168,8 @@ pub(crate) fn text(status: StatusCode, wanted: Wanted, body: String) -> Response
 
 /// A value as a JSON answer.
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Result<Response, Problem> {
-    let body = serde_json::to_string(value)
-        .map_err(|e| Problem::new(Kind::Internal, e.to_string()))?;
+    let body =
+        serde_json::to_string(value).map_err(|e| Problem::new(Kind::Internal, e.to_string()))?;
     let wanted = Wanted {
         media: Media::Json,
         form: Form::Relaxed,

@@ -11,16 +11,77 @@ use std::sync::LazyLock;
 
 use axum::response::Response;
 use hyper::StatusCode;
-use utoipa::openapi::{self, ContactBuilder, InfoBuilder, License, OpenApiBuilder};
+use nexusbase_documents::json::Form;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
 
 use crate::app;
 use crate::negotiate::{Media, Wanted, text};
-use nexusbase_documents::json::Form;
 
-pub(crate) use problems::{
-    HealthProblems, ListProblems, ReadProblems, ReplaceProblems, ServiceProblems, WriteProblems,
-};
+pub(crate) use problems::{HealthProblems, ReadProblems, ServiceProblems, WriteProblems};
 pub(crate) use schemas::{
     CollectionParameter, Document, Documents, FindParameters, IdParameter, IndexParameter,
     InsertAnswer, InsertParameters, Inserted, Page,
 };
+
+/// What is not part of any route.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "NexusBase",
+        description = "Documents over HTTP.\n\n\
+            Documents are JSON objects in MongoDB's Extended JSON: what JSON cannot say is \
+            written as an object such as `{\"$date\": \"2026-01-01T00:00:00Z\"}`. Both its forms \
+            are read; answers are relaxed, or canonical with \
+            `Accept: application/json; form=canonical`.\n\n\
+            Every error is a problem document (RFC 9457, `application/problem+json`); its `type` \
+            is stable. Every answer has the header `x-request-id`, which a request may set.\n\n\
+            There is no authentication yet: the service answers on loopback, for the hosts \
+            `localhost`, `127.0.0.1` and `[::1]`, and refuses writes from web pages of another \
+            origin.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    tags(
+        (name = "documents", description = "Documents of a collection."),
+        (name = "collections", description = "Collections."),
+        (name = "indexes", description = "Indexes of a collection."),
+        (name = "service", description = "The service itself."),
+    ),
+    components(schemas(problems::ProblemDocument)),
+)]
+struct Base;
+
+/// The document without any route.
+pub(crate) fn base() -> OpenApi {
+    Base::openapi()
+}
+
+/// The OpenAPI document of the service, as JSON.
+#[must_use]
+pub fn openapi_json() -> String {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+        let (_, api) = app::routes().split_for_parts();
+        // A document that was built cannot fail to be written; a test writes it.
+        serde_json::to_string(&api).unwrap_or_default()
+    });
+    DOCUMENT.clone()
+}
+
+/// This description
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    tag = "service",
+    responses(
+        (status = 200, description = "An OpenAPI document.", body = Object,
+            content_type = "application/json"),
+        ServiceProblems,
+    ),
+)]
+pub(crate) async fn document() -> Response {
+    let wanted = Wanted {
+        media: Media::Json,
+        form: Form::Relaxed,
+    };
+    text(StatusCode::OK, wanted, openapi_json())
+}

@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use hyper::header::{self, HeaderValue};
 use serde_json::{Map, Value};
 
-pub(crate) use from::{damaged, foreign, json_error, of_error, panicked};
+pub(crate) use from::{foreign, json_error, of_error, panicked};
 pub(crate) use kind::Kind;
 
 /// The media type of problem documents.

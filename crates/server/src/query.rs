@@ -86,7 +86,9 @@ pub(crate) fn percent_text(text: &str, what: &str) -> Result<String, String> {
     while let Some(at) = rest.find('%') {
         let digits = rest.get(at + 1..at + 3).unwrap_or_default();
         if digits.len() < 2 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(format!("% in {what} must be followed by two hexadecimal digits"));
+            return Err(format!(
+                "% in {what} must be followed by two hexadecimal digits"
+            ));
         }
         rest = &rest[at + 3..];
     }

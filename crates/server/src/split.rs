@@ -115,8 +115,14 @@ fn moved(mut error: ParseError, body: &[u8], start: usize, index: usize) -> Pars
 fn place(body: &[u8], position: usize) -> (usize, usize) {
     let before = &body[..position];
     let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-    let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    (line, String::from_utf8_lossy(&before[start..]).chars().count() + 1)
+    let start = before
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |at| at + 1);
+    (
+        line,
+        String::from_utf8_lossy(&before[start..]).chars().count() + 1,
+    )
 }
 
 fn skip_space(body: &[u8], from: usize) -> usize {
@@ -166,7 +172,9 @@ mod tests {
 
     #[test]
     fn lines_are_numbered_and_empty_ones_left_out() {
-        let found: Vec<usize> = lines(b"{}\r\n\n  \n{}\n").map(|(number, _)| number).collect();
+        let found: Vec<usize> = lines(b"{}\r\n\n  \n{}\n")
+            .map(|(number, _)| number)
+            .collect();
         assert_eq!(found, [1, 4]);
     }
 }

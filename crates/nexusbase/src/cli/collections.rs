@@ -11,7 +11,11 @@ pub(super) fn run(arguments: &CollectionsArgs) -> Outcome {
     let store = arguments.target.open(Missing::Refuse)?;
     let mut out = output::stdout();
     for collection in store.collections()? {
-        let paths: Vec<&str> = collection.indexes.iter().map(|one| one.path.as_str()).collect();
+        let paths: Vec<&str> = collection
+            .indexes
+            .iter()
+            .map(|one| one.path.as_str())
+            .collect();
         if paths.is_empty() {
             writeln!(out, "{}", collection.name)?;
         } else {

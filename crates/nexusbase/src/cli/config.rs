@@ -92,11 +92,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         Kind::Number,
         "documents per answer, if none is asked for",
     ),
-    setting(
-        "limits.page_max",
-        Kind::Number,
-        "most documents per answer",
-    ),
+    setting("limits.page_max", Kind::Number, "most documents per answer"),
     setting(
         "limits.concurrent_operations",
         Kind::Number,
@@ -269,7 +265,9 @@ impl Values {
 
     fn milliseconds(&self, key: &str) -> Outcome<Duration> {
         let number = self.number(key)?;
-        Ok(Duration::from_millis(u64::try_from(number).unwrap_or(u64::MAX)))
+        Ok(Duration::from_millis(
+            u64::try_from(number).unwrap_or(u64::MAX),
+        ))
     }
 
     fn wrong(&self, key: &str, expected: &str) -> Failure {

@@ -69,7 +69,9 @@ fn prepare(arguments: &DemoArgs, documents: &Documents, terminal: Terminal) -> O
         INDEXES.iter().all(|path| ready(&path))
     });
     if is_ready {
-        terminal.done(format_args!("using the database in {folder}, made by an earlier run"))?;
+        terminal.done(format_args!(
+            "using the database in {folder}, made by an earlier run"
+        ))?;
         return Ok(());
     }
     let clock = Env::os().clock;
@@ -130,17 +132,28 @@ const ASKS: [Ask; 3] = [
     Ask {
         about: "The five largest database packages",
         filter: r#"{"section": "database"}"#,
-        parameters: &[("sort", "-size"), ("limit", "5"), ("fields", "size,version")],
+        parameters: &[
+            ("sort", "-size"),
+            ("limit", "5"),
+            ("fields", "size,version"),
+        ],
     },
     Ask {
         about: "What needs PostgreSQL 15 and is smaller than 40 kB (depends is an array, indexed)",
         filter: r#"{"depends": "postgresql-15", "size": {"$lt": 40000}}"#,
-        parameters: &[("sort", "section,-size"), ("fields", "section,size,depends")],
+        parameters: &[
+            ("sort", "section,-size"),
+            ("fields", "section,size,depends"),
+        ],
     },
     Ask {
         about: "Games and editors of at least a megabyte",
         filter: r#"{"section": {"$in": ["games", "editors"]}, "size": {"$gte": 1000000}}"#,
-        parameters: &[("sort", "-size"), ("limit", "8"), ("fields", "section,size,maintainer")],
+        parameters: &[
+            ("sort", "-size"),
+            ("limit", "8"),
+            ("fields", "section,size,maintainer"),
+        ],
     },
 ];
 
@@ -200,7 +213,8 @@ impl Ask {
 
 fn guide(examples: &[Example], address: SocketAddr) -> String {
     let (bold, link) = (Style::new().bold(), link());
-    let mut text = format!("\nserving on {link}http://{address}{link:#}. To try in another terminal:\n");
+    let mut text =
+        format!("\nserving on {link}http://{address}{link:#}. To try in another terminal:\n");
     for Example { about, commands } in examples {
         text.push_str(&format!("\n{bold}# {about}{bold:#}\n"));
         for command in commands {

@@ -186,7 +186,9 @@ impl From<Problem> for Failure {
         ));
         match problem.kind.as_str() {
             "busy" | "conflict" => failure.hint("the server is busy; try again"),
-            "outcome-unknown" => failure.hint("look whether the change is there before repeating it"),
+            "outcome-unknown" => {
+                failure.hint("look whether the change is there before repeating it")
+            }
             _ => failure,
         }
     }

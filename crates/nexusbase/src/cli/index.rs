@@ -65,8 +65,16 @@ fn list(arguments: &IndexListArgs) -> Outcome {
     let mut out = output::stdout();
     writeln!(out, "_id")?;
     for index in shown.indexes {
-        let several = if index.multikey { "  (several values per document)" } else { "" };
-        let unfinished = if index.ready { "" } else { "  (not finished: create it again)" };
+        let several = if index.multikey {
+            "  (several values per document)"
+        } else {
+            ""
+        };
+        let unfinished = if index.ready {
+            ""
+        } else {
+            "  (not finished: create it again)"
+        };
         writeln!(out, "{}{several}{unfinished}", index.path)?;
     }
     Ok(out.flush()?)

@@ -106,7 +106,11 @@ fn show_hex(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
         }
         write!(out, "{:1$}  ", "", 3 * (HEX_LINE - line.len()))?;
         for byte in line {
-            let shown = if byte.is_ascii_graphic() || *byte == b' ' { *byte } else { b'.' };
+            let shown = if byte.is_ascii_graphic() || *byte == b' ' {
+                *byte
+            } else {
+                b'.'
+            };
             out.write_all(&[shown])?;
         }
         writeln!(out)?;

@@ -20,9 +20,8 @@ pub(super) fn run(arguments: &SettingsArgs, terminal: Terminal) -> Outcome {
     }
     let settings = values.check()?;
     let Some(data) = &settings.data else {
-        return Err(Failure::usage("it is not said which folder to serve").hint(
-            "add --data DIR; a missing or empty folder becomes a new database",
-        ));
+        return Err(Failure::usage("it is not said which folder to serve")
+            .hint("add --data DIR; a missing or empty folder becomes a new database"));
     };
     start_log(settings.log_level);
     let options = Options {

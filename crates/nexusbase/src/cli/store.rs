@@ -177,9 +177,8 @@ impl Store {
 impl Question<'_> {
     fn check(&self) -> Outcome<Query> {
         let filter = parse_filter(self.filter)?;
-        let mut query = Query::new(&filter).map_err(|e| {
-            Failure::usage("the filter cannot be used").because(Some(&e))
-        })?;
+        let mut query = Query::new(&filter)
+            .map_err(|e| Failure::usage("the filter cannot be used").because(Some(&e)))?;
         if let Some(sort) = self.sort {
             query = query.sort(sort).map_err(Failure::usage)?;
         }
@@ -196,7 +195,9 @@ const SHOWN_CHARS: usize = 60;
 
 fn parse_filter(text: &str) -> Outcome<RawDocumentBuf> {
     json::parse_document(text.as_bytes()).map_err(|error| {
-        let ParseError { line, column, kind, .. } = &error;
+        let ParseError {
+            line, column, kind, ..
+        } = &error;
         let shown = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
         let first = column.saturating_sub(SHOWN_CHARS);
         let part: String = shown.chars().skip(first).take(2 * SHOWN_CHARS).collect();

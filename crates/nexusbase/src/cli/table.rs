@@ -92,7 +92,9 @@ impl<W: Write> Table<W> {
             let text = row.get(&column.name).map(cell).unwrap_or_default();
             put(&mut line, &text, column);
         }
-        let hidden = row.keys().filter(|name| !columns.iter().any(|c| c.name == **name));
+        let hidden = row
+            .keys()
+            .filter(|name| !columns.iter().any(|c| c.name == **name));
         for name in hidden {
             if !self.hidden.contains(name) {
                 self.hidden.insert(printable(name));
@@ -251,14 +253,20 @@ mod tests {
                 assert!(line.width() <= width.max(2), "{width}: {line:?}");
             }
             let shown = text.lines().next().unwrap().split_whitespace().count();
-            assert!(shown >= 1 && (width > 140) == hidden.is_empty() || width > 50, "{width}");
+            assert!(
+                shown >= 1 && (width > 140) == hidden.is_empty() || width > 50,
+                "{width}"
+            );
         }
     }
 
     #[test]
     fn a_terminal_gets_no_commands_from_documents() {
         let (text, _) = show(80, &[json!({"_id": "\u{1b}[2J\u{202e}", "\u{7}": "\r"})]);
-        assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+        assert!(
+            !text.chars().any(|c| c.is_control() && c != '\n'),
+            "{text:?}"
+        );
         assert!(text.contains("\\u{1b}[2J"), "{text:?}");
     }
 }

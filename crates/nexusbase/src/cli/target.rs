@@ -30,9 +30,8 @@ impl TargetArgs {
             return Ok(Store::Server(Client::new(&server)?));
         }
         let Some(folder) = self.named_folder() else {
-            return Err(Failure::usage("it is not said where the documents are").hint(
-                "add --data DIR for a data folder, or --server URL for a running server",
-            ));
+            return Err(Failure::usage("it is not said where the documents are")
+                .hint("add --data DIR for a data folder, or --server URL for a running server"));
         };
         let env = Env::os();
         if missing == Missing::Refuse {
@@ -68,9 +67,8 @@ pub(super) fn check_folder(env: &Env, folder: &Path) -> Outcome {
     let shown = folder.display();
     if !env.fs.exists(folder)? {
         return Err(
-            Failure::new(format_args!("the folder {shown} does not exist")).hint(
-                "check the path; `nexusbase import`, `serve` and `demo` create databases",
-            ),
+            Failure::new(format_args!("the folder {shown} does not exist"))
+                .hint("check the path; `nexusbase import`, `serve` and `demo` create databases"),
         );
     }
     if !env.fs.exists(&folder.join(IDENTITY_FILE))? {

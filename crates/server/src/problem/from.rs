@@ -172,7 +172,7 @@ fn of_commit(error: &CommitError) -> Problem {
 }
 
 /// Stored data that makes no sense.
-pub(crate) fn damaged(reason: &str) -> Problem {
+fn damaged(reason: &str) -> Problem {
     tracing::error!(reason, "stored data is damaged");
     let detail = "stored data cannot be read; the server's log says which, under this request id";
     Problem::new(Kind::Damaged, detail)
@@ -210,6 +210,9 @@ pub(crate) fn panicked(payload: Box<dyn std::any::Any + Send>) -> Response {
         .map(|text| (*text).to_owned())
         .or_else(|| payload.downcast_ref::<String>().cloned());
     drop(payload);
-    tracing::error!(?message, "a handler panicked; this is a defect, please report it");
+    tracing::error!(
+        ?message,
+        "a handler panicked; this is a defect, please report it"
+    );
     internal().into_response()
 }

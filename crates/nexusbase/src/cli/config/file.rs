@@ -18,7 +18,10 @@ pub(super) fn read(path: &Path) -> Outcome<Vec<(&'static str, String)>> {
     let parse = parser(path)?;
     let text = nexusbase_io::user_file::read_text(path)?;
     let tree = parse(&text).map_err(|reason| {
-        Failure::usage(format_args!("cannot understand {}: {reason}", path.display()))
+        Failure::usage(format_args!(
+            "cannot understand {}: {reason}",
+            path.display()
+        ))
     })?;
     let mut found = Vec::new();
     match tree {

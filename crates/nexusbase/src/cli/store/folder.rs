@@ -19,7 +19,11 @@ pub(super) fn find(
 ) -> Outcome {
     let (collection, snapshot) = existing(documents, question.collection)?;
     let mut line = String::new();
-    let form = if question.canonical { Form::Canonical } else { Form::Relaxed };
+    let form = if question.canonical {
+        Form::Canonical
+    } else {
+        Form::Relaxed
+    };
     for document in collection.find_in(&snapshot, query)? {
         line.clear();
         json::write_document(&document?, form, &mut line)
@@ -108,7 +112,11 @@ pub(super) fn insert(
                 document,
             }),
             Err(e) => {
-                let place = if e.at.is_empty() { String::new() } else { format!(" ({})", e.at) };
+                let place = if e.at.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({})", e.at)
+                };
                 result.refused.push(Refused {
                     line: line.number,
                     reason: format!("{}, at column {}{place}", e.kind, e.column),
@@ -178,11 +186,7 @@ fn insert_parsed(
 }
 
 /// With [`OnError::Stop`] only the first line counts: what is behind it was never reached.
-fn add_refused(
-    result: &mut Inserted,
-    refused: impl Iterator<Item = Refused>,
-    on_error: OnError,
-) {
+fn add_refused(result: &mut Inserted, refused: impl Iterator<Item = Refused>, on_error: OnError) {
     for one in refused {
         if on_error == OnError::Stop {
             result.refused.clear();

@@ -9,8 +9,9 @@ use std::io::BufRead;
 use serde_json::Value;
 use ureq::http::{Response, StatusCode};
 
-use super::{CollectionShown, Explained, IndexShown, Inserted, Line, Question, Refused, Take,
-    no_collection};
+use super::{
+    CollectionShown, Explained, IndexShown, Inserted, Line, Question, Refused, Take, no_collection,
+};
 use crate::cli::args::OnError;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::http::{Client, JSON, NDJSON, Problem};
@@ -20,6 +21,9 @@ const PAGE_DOCUMENTS: usize = 1000;
 
 pub(super) fn find(client: &Client, question: &Question<'_>, take: &mut Take<'_>) -> Outcome {
     let mut left = question.limit.unwrap_or(usize::MAX);
+    if left == 0 {
+        return Ok(()); // a page has at least one document
+    }
     let mut cursor = None;
     let accept = if question.canonical {
         "application/x-ndjson; form=canonical"
@@ -214,6 +218,63 @@ pub(super) fn insert(
     lines: &[Line],
     on_error: OnError,
 ) -> Outcome<Inserted> {
-    let _ = (client, collection, lines, on_error);
-    todo!()
+    let mut body = Vec::with_capacity(lines.iter().map(|line| line.text.len() + 1).sum());
+    for line in lines {
+        body.extend_from_slice(&line.text);
+        body.push(b'\n');
+    }
+    let word = match on_error {
+        OnError::Stop => "stop",
+        OnError::Skip => "skip",
+    };
+    let query = [("on_error", word.to_owned())];
+    let path = documents_path(collection);
+    match client.post(&path, &query, NDJSON, &body)? {
+        Ok(response) => {
+            let answer = client.json(response)?;
+            let failures = answer.get("failures").and_then(Value::as_array);
+            Ok(Inserted {
+                inserted: count(&answer)?,
+                refused: failures
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|failure| refused_line(failure, failure.get("error")?, lines))
+                    .collect(),
+            })
+        }
+        Err(problem) if is_about_a_line(&problem) => {
+            let refused = refused_line(&problem.members, &problem.members, lines);
+            Ok(Inserted {
+                inserted: count(&problem.members)?,
+                refused: vec![refused.ok_or_else(|| odd("no line"))?],
+            })
+        }
+        Err(problem) => Err(problem.into()),
+    }
+}
+
+fn count(answer: &Value) -> Outcome<u64> {
+    let count = answer.get("inserted").and_then(Value::as_u64);
+    count.ok_or_else(|| odd("no number of documents"))
+}
+
+/// Whether a line was refused, rather than the whole request or by a failing server.
+fn is_about_a_line(problem: &Problem) -> bool {
+    problem.status.is_client_error()
+        && problem.kind != "conflict"
+        && problem.members.get("line").is_some()
+        && problem.members.get("inserted").is_some()
+}
+
+/// A refused line, by its number in the file instead of the one in the body.
+fn refused_line(numbered: &Value, error: &Value, lines: &[Line]) -> Option<Refused> {
+    let number = usize::try_from(numbered.get("line")?.as_u64()?).ok()?;
+    let detail = error.get("detail").and_then(Value::as_str);
+    Some(Refused {
+        line: lines.get(number.checked_sub(1)?)?.number,
+        // The text that was parsed is one line; its number there says nothing.
+        reason: detail
+            .unwrap_or("refused")
+            .replace("at line 1, column", "at column"),
+    })
 }

@@ -1,0 +1,187 @@
+//! The problems of each kind of request, as responses with an example for each kind of problem.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::json;
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{IntoResponses, ToSchema};
+
+use crate::problem::{Kind, MEDIA_TYPE};
+
+/// An error (RFC 9457). Kinds of problems add members that say where it is.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+#[expect(
+    dead_code,
+    reason = "only its schema is used: answers are written from `Problem`"
+)]
+pub(crate) struct ProblemDocument {
+    /// A stable URI that names the kind of problem.
+    #[schema(example = "/problems/duplicate-id")]
+    r#type: String,
+    /// The kind in a few words.
+    title: String,
+    /// The status of the answer.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What happened, and what to do.
+    detail: String,
+    /// The request's id, as in the header `x-request-id` and in the server's log.
+    instance: String,
+    /// Where in the body or the parameter, as a JSON pointer; empty for the whole.
+    at: Option<String>,
+    /// The line, from 1.
+    line: Option<u64>,
+    /// The column in characters, from 1.
+    column: Option<u64>,
+    /// Which document of an array, from 0.
+    index: Option<u64>,
+    /// Which parameter of the URL.
+    parameter: Option<String>,
+    /// Which header.
+    header: Option<String>,
+    /// The limit that was exceeded.
+    limit: Option<u64>,
+    /// The id that is taken.
+    id: Option<String>,
+    /// How many documents were inserted before the request ended.
+    inserted: Option<u64>,
+    /// How many lines could not be inserted.
+    failed: Option<u64>,
+}
+
+const OF_ALL: &[Kind] = &[
+    Kind::BadRequest,
+    Kind::InvalidParameter,
+    Kind::ForeignHost,
+    Kind::Internal,
+    Kind::MethodNotAllowed,
+];
+const OF_READS: &[Kind] = &[
+    Kind::InvalidName,
+    Kind::InvalidId,
+    Kind::InvalidFilter,
+    Kind::InvalidSort,
+    Kind::InvalidFields,
+    Kind::InvalidCursor,
+    Kind::NoSuchCollection,
+    Kind::NoSuchDocument,
+    Kind::NotAcceptable,
+    Kind::Damaged,
+    Kind::Busy,
+    Kind::Timeout,
+];
+const OF_WRITES: &[Kind] = &[
+    Kind::InvalidName,
+    Kind::InvalidId,
+    Kind::InvalidJson,
+    Kind::InvalidDocument,
+    Kind::InvalidIndex,
+    Kind::IdChanged,
+    Kind::ForeignOrigin,
+    Kind::NoSuchCollection,
+    Kind::NoSuchDocument,
+    Kind::NoSuchIndex,
+    Kind::NotAcceptable,
+    Kind::RequestTimeout,
+    Kind::DuplicateId,
+    Kind::Conflict,
+    Kind::BodyTooLarge,
+    Kind::DocumentTooLarge,
+    Kind::TransactionTooLarge,
+    Kind::UnsupportedMediaType,
+    Kind::Damaged,
+    Kind::Busy,
+    Kind::DatabaseStopped,
+    Kind::OutcomeUnknown,
+    Kind::DiskFull,
+];
+
+/// What a route about the service itself can answer.
+pub(crate) struct ServiceProblems;
+/// What `/health` can answer.
+pub(crate) struct HealthProblems;
+/// What a request that changes nothing can answer.
+pub(crate) struct ReadProblems;
+/// What a request that changes something can answer.
+pub(crate) struct WriteProblems;
+
+type Responses = BTreeMap<String, RefOr<Response>>;
+
+impl IntoResponses for ServiceProblems {
+    fn responses() -> Responses {
+        responses(&[])
+    }
+}
+
+impl IntoResponses for HealthProblems {
+    fn responses() -> Responses {
+        responses(&[Kind::DatabaseStopped])
+    }
+}
+
+impl IntoResponses for ReadProblems {
+    fn responses() -> Responses {
+        responses(OF_READS)
+    }
+}
+
+impl IntoResponses for WriteProblems {
+    fn responses() -> Responses {
+        responses(OF_WRITES)
+    }
+}
+
+fn responses(kinds: &[Kind]) -> Responses {
+    let mut by_status: BTreeMap<String, Vec<Kind>> = BTreeMap::new();
+    for kind in OF_ALL.iter().chain(kinds) {
+        let status = kind.status().as_str().to_owned();
+        by_status.entry(status).or_default().push(*kind);
+    }
+    by_status
+        .into_iter()
+        .map(|(status, kinds)| (status, response(&kinds).into()))
+        .collect()
+}
+
+fn response(kinds: &[Kind]) -> Response {
+    let titles: Vec<String> = kinds
+        .iter()
+        .map(|kind| format!("{} (`{}`).", kind.title(), kind.uri()))
+        .collect();
+    let examples = kinds.iter().map(|kind| {
+        let value = json!({
+            "type": kind.uri(),
+            "title": kind.title(),
+            "status": kind.status().as_u16(),
+            "detail": "What happened, and what to do.",
+            "instance": "0123456789abcdef-42",
+        });
+        let name = kind.uri().rsplit('/').next().unwrap_or_default();
+        (name, ExampleBuilder::new().value(Some(value)).build())
+    });
+    let content = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name("Problem")))
+        .examples_from_iter(examples)
+        .build();
+    let response = ResponseBuilder::new()
+        .description(titles.join(" "))
+        .content(MEDIA_TYPE, content);
+    let again = kinds
+        .iter()
+        .any(|kind| kind.retry_after_seconds().is_some());
+    if !again {
+        return response.build();
+    }
+    let seconds = ObjectBuilder::new().schema_type(Type::Integer);
+    let header = HeaderBuilder::new()
+        .schema(Some(seconds))
+        .description(Some("Seconds after which to try again."));
+    response.header("Retry-After", header.build()).build()
+}

@@ -1,0 +1,217 @@
+//! Parameters and bodies, for the description only: documents are never decoded into these.
+
+use serde_json::json;
+use utoipa::openapi::schema::{
+    AdditionalProperties, ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema,
+};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
+
+/// The collection in a URL.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(crate) struct CollectionParameter {
+    /// The collection's name.
+    #[param(
+        example = "packages",
+        min_length = 1,
+        max_length = 128,
+        pattern = "^[A-Za-z0-9_][A-Za-z0-9_.\\-]*$"
+    )]
+    name: String,
+}
+
+/// The document in a URL.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(crate) struct IdParameter {
+    /// The document's id. Plain text can mean several ids, and the first that exists is taken:
+    /// the string; the UUID; the ObjectId; the whole number. Text that begins with `{` or `"` is
+    /// extended JSON and means exactly that value, and so is what follows a leading `=`.
+    #[param(example = "zlib", min_length = 1)]
+    id: String,
+}
+
+/// The index in a URL.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(crate) struct IndexParameter {
+    /// The path that the index is on: names of fields, with dots between them.
+    #[param(example = "owner.mail", min_length = 1)]
+    path: String,
+}
+
+/// What is asked for.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(crate) struct FindParameters {
+    /// Conditions as a JSON object: `{"field": value}` or `{"field": {"$gt": value}}` with `$eq`,
+    /// `$ne`, `$gt`, `$gte`, `$lt`, `$lte`, `$in`; all of them must hold.
+    #[param(required = false, example = "{\"size\": {\"$gt\": 1000}}")]
+    filter: Option<String>,
+    /// Paths with commas between them, `-` for descending; `_id` decides at the end.
+    #[param(required = false, example = "-size,name")]
+    sort: Option<String>,
+    /// How many documents at most; more than the server's limit (1000 unless configured
+    /// otherwise) mean that limit.
+    #[param(required = false, minimum = 1, example = 100)]
+    limit: Option<u32>,
+    /// How many documents to leave out first.
+    #[param(required = false, minimum = 0, example = 0)]
+    skip: Option<u32>,
+    /// Where the page before ended: its `next`. Filter and sort must be the same.
+    #[param(required = false)]
+    cursor: Option<String>,
+    /// Paths of the fields to answer, with commas between them; `_id` is always there.
+    #[param(required = false, example = "name,size")]
+    fields: Option<String>,
+    /// Whether to say how the documents were found.
+    #[param(required = false, example = false)]
+    explain: Option<bool>,
+}
+
+/// How to insert.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(crate) struct InsertParameters {
+    /// For lines: whether the first one that cannot be inserted ends the request (`stop`, the
+    /// default) or such lines are left out and reported (`skip`).
+    #[param(required = false, inline)]
+    on_error: Option<OnError>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its description is used")]
+enum OnError {
+    Stop,
+    Skip,
+}
+
+/// A document.
+pub(crate) struct Document;
+
+impl PartialSchema for Document {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .description(Some(
+                "A document: a JSON object, with extended JSON for what JSON cannot say. At most \
+                 16 MiB as BSON and 100 levels; names of fields are not empty, do not begin with \
+                 `$` and contain no dot.",
+            ))
+            .additional_properties(Some(AdditionalProperties::FreeForm(true)))
+            .examples([json!({"_id": "zlib", "version": "1.3.1", "size": 1_500_000})])
+            .into()
+    }
+}
+
+impl ToSchema for Document {}
+
+/// One document, or several.
+pub(crate) struct Documents;
+
+impl PartialSchema for Documents {
+    fn schema() -> RefOr<Schema> {
+        let many = ArrayBuilder::new().items(Ref::from_schema_name("Document"));
+        OneOfBuilder::new()
+            .description(Some("One document, or an array of them."))
+            .item(Ref::from_schema_name("Document"))
+            .item(many)
+            .into()
+    }
+}
+
+impl ToSchema for Documents {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push(("Document".to_owned(), Document::schema()));
+    }
+}
+
+/// A page of documents.
+#[derive(ToSchema)]
+#[schema(example = json!({"documents": [{"_id": "zlib", "size": 1_500_000}], "next": null}))]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) struct Page {
+    /// In the order asked for.
+    documents: Vec<Document>,
+    /// Where the next page begins, for the parameter `cursor`; null if nothing follows.
+    #[schema(required)]
+    next: Option<String>,
+    /// How they were found, if asked for.
+    explain: Option<Explain>,
+}
+
+/// How documents were found.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) struct Explain {
+    /// By what.
+    access: Access,
+    /// `by-access` if the access gives the order, `in-memory` if it was made, or `none`.
+    sort: String,
+    /// Index rows read.
+    index_rows_read: u64,
+    /// Documents read, which may be one more than are on the page.
+    documents_read: u64,
+    /// Documents on the page.
+    documents_returned: u64,
+    /// Microseconds.
+    micros: u64,
+}
+
+/// By what documents were found.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) struct Access {
+    /// `collection` (all of it), `id` or `index`.
+    kind: String,
+    /// The path that the index is on.
+    path: Option<String>,
+    /// What of it was read.
+    bounds: Option<String>,
+}
+
+/// The id of one document.
+#[derive(ToSchema)]
+#[schema(example = json!({"_id": "zlib"}))]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) struct Inserted {
+    /// Any JSON value but an array; an object if it is extended JSON.
+    #[schema(value_type = Value)]
+    _id: (),
+}
+
+/// What was inserted.
+#[derive(ToSchema)]
+#[schema(example = json!({"inserted": 2, "ids": ["zlib", "zstd"]}))]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) struct InsertAnswer {
+    /// The id, of one document.
+    #[schema(value_type = Option<Value>)]
+    _id: (),
+    /// How many, of several.
+    inserted: Option<u64>,
+    /// Their ids, in the order of the documents.
+    #[schema(value_type = Option<Vec<Value>>)]
+    ids: (),
+    /// How many lines were left out.
+    failed: Option<u64>,
+    /// Which, and why; the first thousand of them.
+    failures: Option<Vec<Failure>>,
+}
+
+/// A line that was left out.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) struct Failure {
+    /// Its number, from 1.
+    line: u64,
+    /// A problem, without `instance`.
+    #[schema(value_type = Object)]
+    error: (),
+}
