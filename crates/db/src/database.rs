@@ -330,7 +330,9 @@ impl Core {
     /// Lets others get ahead of a transaction that was refused again and again; by chance, so that
     /// two in the same trouble do not meet again.
     fn pause_after(&self, attempt: u32) {
-        let Some(excess) = attempt.checked_sub(ATTEMPTS_EAGER) else { return };
+        let Some(excess) = attempt.checked_sub(ATTEMPTS_EAGER) else {
+            return;
+        };
         let mut chance = [0];
         // Without chance the pause is just not random.
         let _ = self.env.random.fill(&mut chance);

@@ -184,3 +184,20 @@ fn parse_id(text: &str) -> Option<[u8; 16]> {
     }
     Some(id)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The text of format 1, as `docs/format.md` shows it. Never change what is expected here.
+    #[test]
+    fn golden_identity() {
+        let database = [
+            0x0f, 0x1e, 0x2d, 0x3c, 0x4b, 0x5a, 0x69, 0x78, 0x87, 0x96, 0xa5, 0xb4, 0xc3, 0xd2,
+            0xe1, 0xf0,
+        ];
+        let expected = "NexusBase data folder\nformat 1\n\
+                        database 0f1e2d3c4b5a69788796a5b4c3d2e1f0\nchecksum 12fb4fc8\n";
+        assert_eq!(identity_text(database), expected);
+    }
+}

@@ -165,6 +165,27 @@ mod tests {
         proptest::collection::btree_map(one.0, one.1, 0..20)
     }
 
+    /// The bytes of format 1, as `docs/format.md` describes them. Never change what is expected
+    /// here: databases that were written with it must open.
+    #[test]
+    fn golden_write_set() {
+        let writes = Writes::from([
+            (
+                (TreeId::new(5), Bytes::from_static(b"key")),
+                Some(Bytes::from_static(b"value")),
+            ),
+            ((TreeId::new(300), Bytes::from_static(b"gone")), None),
+        ]);
+        let hex: String = encode(&writes, 0x0102_0304)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let header = "01 0403020100000000 02000000";
+        let put = "05 01 03 6b6579 05 76616c7565";
+        let delete = "ac02 02 04 676f6e65";
+        assert_eq!(hex, [header, put, delete].concat().replace(' ', ""));
+    }
+
     proptest! {
         #[test]
         fn a_write_set_comes_back(writes in writes(), unix_ms in any::<u64>()) {

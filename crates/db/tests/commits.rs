@@ -13,7 +13,8 @@ use nexusbase_io::Env;
 use nexusbase_io::sim::SimDisk;
 
 fn tree(db: &Database) -> TreeId {
-    db.transact(|tx| Ok::<_, Error>(tx.create_tree("t")?)).unwrap()
+    db.transact(|tx| Ok::<_, Error>(tx.create_tree("t")?))
+        .unwrap()
 }
 
 /// Runs a future on this thread: the smallest runtime there is.
@@ -38,8 +39,9 @@ fn block_on<F: Future>(future: F) -> F::Output {
 fn a_commit_can_be_awaited_without_a_runtime() {
     let db = Database::in_memory().unwrap();
     let t = tree(&db);
-    let (_, handle) =
-        db.transact_start(|tx| Ok::<_, Error>(tx.put(t, b"a", b"1")?)).unwrap();
+    let (_, handle) = db
+        .transact_start(|tx| Ok::<_, Error>(tx.put(t, b"a", b"1")?))
+        .unwrap();
     let index = block_on(handle).unwrap();
     assert_eq!(index, Index::new(2));
     assert!(db.snapshot().get(t, b"a").unwrap().is_some());
@@ -50,7 +52,10 @@ fn a_commit_happens_although_nobody_waits_for_it() {
     let db = Database::in_memory().unwrap();
     let t = tree(&db);
     for _ in 0..20 {
-        drop(db.transact_start(|tx| Ok::<_, Error>(tx.put(t, b"a", b"1")?)).unwrap());
+        drop(
+            db.transact_start(|tx| Ok::<_, Error>(tx.put(t, b"a", b"1")?))
+                .unwrap(),
+        );
     }
     db.wait_visible(Index::new(21));
     assert_eq!(db.snapshot().index(), Index::new(21));
@@ -66,7 +71,10 @@ fn committers_at_once_share_batches_and_each_gets_its_own_index() {
         tx.put(t, &number.to_be_bytes(), b"x").unwrap();
         handles.push(tx.commit().unwrap());
     }
-    let indices: Vec<_> = handles.iter().map(|handle| handle.wait().unwrap().get()).collect();
+    let indices: Vec<_> = handles
+        .iter()
+        .map(|handle| handle.wait().unwrap().get())
+        .collect();
     assert_eq!(indices, (2..102).collect::<Vec<_>>());
     let stats = db.stats().commits;
     assert_eq!(stats.commits, 101);
@@ -75,15 +83,25 @@ fn committers_at_once_share_batches_and_each_gets_its_own_index() {
 
 #[test]
 fn many_threads_commit_in_every_durability_and_find_everything_again() {
-    let modes =
-        [Durability::Always, Durability::Interval(Duration::from_millis(5)), Durability::Never];
+    let modes = [
+        Durability::Always,
+        Durability::Interval(Duration::from_millis(5)),
+        Durability::Never,
+    ];
     for durability in modes {
         let disk = SimDisk::new(1);
         let open = || {
-            let env = Env { fs: Arc::new(disk.clone()), ..Env::os() };
+            let env = Env {
+                fs: Arc::new(disk.clone()),
+                ..Env::os()
+            };
             // Small segments: many of them are made while the threads commit.
-            let options =
-                Options { durability, segment_bytes: 64 << 10, env, ..Options::default() };
+            let options = Options {
+                durability,
+                segment_bytes: 64 << 10,
+                env,
+                ..Options::default()
+            };
             Database::open_with("/data", options).unwrap()
         };
         let db = open();
@@ -94,7 +112,8 @@ fn many_threads_commit_in_every_durability_and_find_everything_again() {
                 scope.spawn(move || {
                     for number in 0..150u32 {
                         let key = [thread.to_be_bytes(), number.to_be_bytes()].concat();
-                        db.transact(|tx| Ok::<_, Error>(tx.put(t, &key, &[7; 200])?)).unwrap();
+                        db.transact(|tx| Ok::<_, Error>(tx.put(t, &key, &[7; 200])?))
+                            .unwrap();
                     }
                 });
             }
@@ -104,7 +123,11 @@ fn many_threads_commit_in_every_durability_and_find_everything_again() {
         let db = open();
         assert_eq!(db.recovery().entries, 1201);
         let range = nexusbase_db::KeyRange::all();
-        let rows = db.snapshot().scan(t, range, nexusbase_db::Direction::Forward).unwrap().count();
+        let rows = db
+            .snapshot()
+            .scan(t, range, nexusbase_db::Direction::Forward)
+            .unwrap()
+            .count();
         assert_eq!(rows, 1200, "{durability:?}");
     }
 }
@@ -128,9 +151,13 @@ fn the_feed_shows_every_commit_in_order_and_goes_on_with_those_to_come() {
             seen
         });
         for number in 0..50u32 {
-            db.transact(|tx| Ok::<_, Error>(tx.put(t, &number.to_be_bytes(), b"x")?)).unwrap();
+            db.transact(|tx| Ok::<_, Error>(tx.put(t, &number.to_be_bytes(), b"x")?))
+                .unwrap();
         }
-        assert_eq!(reader.join().unwrap(), (2..52).map(|index| (index, 1)).collect::<Vec<_>>());
+        assert_eq!(
+            reader.join().unwrap(),
+            (2..52).map(|index| (index, 1)).collect::<Vec<_>>()
+        );
     });
 }
 
@@ -138,7 +165,8 @@ fn the_feed_shows_every_commit_in_order_and_goes_on_with_those_to_come() {
 fn a_closed_database_says_so_and_keeps_its_snapshots_readable() {
     let db = Database::in_memory().unwrap();
     let t = tree(&db);
-    db.transact(|tx| Ok::<_, Error>(tx.put(t, b"a", b"1")?)).unwrap();
+    db.transact(|tx| Ok::<_, Error>(tx.put(t, b"a", b"1")?))
+        .unwrap();
     let snapshot = db.snapshot();
     let feed = db.changes(Index::new(3)).unwrap();
     db.close().unwrap();

@@ -5,12 +5,19 @@ use std::path::Path;
 use nexusbase_db::{Database, Error, OpenError, Options, View};
 
 fn open(path: &Path) -> Result<Database, OpenError> {
-    Database::open_with(path, Options { segment_bytes: 1 << 20, ..Options::default() })
+    Database::open_with(
+        path,
+        Options {
+            segment_bytes: 1 << 20,
+            ..Options::default()
+        },
+    )
 }
 
 fn create(path: &Path) {
     let db = open(path).unwrap();
-    db.transact(|tx| Ok::<_, Error>(tx.create_tree("t")?)).unwrap();
+    db.transact(|tx| Ok::<_, Error>(tx.create_tree("t")?))
+        .unwrap();
 }
 
 #[test]
@@ -19,7 +26,12 @@ fn a_second_opening_is_refused_and_names_the_process_that_has_it() {
     let db = open(folder.path()).unwrap();
     let refused = open(folder.path()).unwrap_err();
     assert!(matches!(refused, OpenError::Locked { .. }));
-    assert!(refused.to_string().contains(&std::process::id().to_string()), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .contains(&std::process::id().to_string()),
+        "{refused}"
+    );
     drop(db);
     open(folder.path()).unwrap();
 }
@@ -48,7 +60,10 @@ fn a_missing_log_is_not_taken_for_an_empty_database() {
     let folder = tempfile::tempdir().unwrap();
     create(folder.path());
     std::fs::remove_dir_all(folder.path().join("log")).unwrap();
-    assert!(matches!(open(folder.path()), Err(OpenError::LogMissing { .. })));
+    assert!(matches!(
+        open(folder.path()),
+        Err(OpenError::LogMissing { .. })
+    ));
 }
 
 #[test]
@@ -56,15 +71,28 @@ fn a_missing_identity_is_not_taken_for_a_new_database() {
     let folder = tempfile::tempdir().unwrap();
     create(folder.path());
     std::fs::remove_file(folder.path().join("IDENTITY")).unwrap();
-    assert!(matches!(open(folder.path()), Err(OpenError::Identity { .. })));
-    assert!(folder.path().join("log").join("0000000000000001.log").exists());
+    assert!(matches!(
+        open(folder.path()),
+        Err(OpenError::Identity { .. })
+    ));
+    assert!(
+        folder
+            .path()
+            .join("log")
+            .join("0000000000000001.log")
+            .exists()
+    );
 }
 
 #[test]
 fn an_interrupted_creation_is_started_again() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()).unwrap());
-    std::fs::rename(folder.path().join("IDENTITY"), folder.path().join("IDENTITY.tmp")).unwrap();
+    std::fs::rename(
+        folder.path().join("IDENTITY"),
+        folder.path().join("IDENTITY.tmp"),
+    )
+    .unwrap();
     drop(open(folder.path()).unwrap());
     assert!(folder.path().join("IDENTITY").exists());
     assert!(!folder.path().join("IDENTITY.tmp").exists());
@@ -75,12 +103,17 @@ fn a_folder_of_a_later_format_is_refused_with_both_numbers() {
     let folder = tempfile::tempdir().unwrap();
     create(folder.path());
     let file = folder.path().join("IDENTITY");
-    let text = std::fs::read_to_string(&file).unwrap().replace("format 1", "format 2");
+    let text = std::fs::read_to_string(&file)
+        .unwrap()
+        .replace("format 1", "format 2");
     let signed = &text[..text.find("checksum").unwrap()];
     let checksum = crc32c::crc32c(signed.as_bytes());
     std::fs::write(&file, format!("{signed}checksum {checksum:08x}\n")).unwrap();
     let refused = open(folder.path()).unwrap_err().to_string();
-    assert!(refused.contains("format 2") && refused.contains("format 1"), "{refused}");
+    assert!(
+        refused.contains("format 2") && refused.contains("format 1"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -92,7 +125,10 @@ fn the_identity_has_the_documented_form() {
     assert_eq!(lines[0], "NexusBase data folder");
     assert_eq!(lines[1], "format 1");
     let id = lines[2].strip_prefix("database ").unwrap();
-    assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+    assert!(
+        id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "{id}"
+    );
     assert!(lines[3].starts_with("checksum "));
     assert_eq!(lines.len(), 4);
 }
@@ -105,7 +141,10 @@ fn segments_of_another_database_are_refused() {
     let segment = Path::new("log").join("0000000000000001.log");
     std::fs::copy(other.path().join(&segment), one.path().join(&segment)).unwrap();
     let refused = open(one.path()).unwrap_err();
-    assert!(matches!(refused, OpenError::Log(nexusbase_log::OpenError::OtherDatabase { .. })));
+    assert!(matches!(
+        refused,
+        OpenError::Log(nexusbase_log::OpenError::OtherDatabase { .. })
+    ));
 }
 
 #[test]

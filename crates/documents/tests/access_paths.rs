@@ -54,7 +54,10 @@ fn parse(text: &str) -> RawDocumentBuf {
 
 fn answers(collection: &Collection, query: &Query) -> Vec<String> {
     let found = collection.find(query).unwrap();
-    found.iter().map(|one| json::to_string(one, json::Form::Canonical).unwrap()).collect()
+    found
+        .iter()
+        .map(|one| json::to_string(one, json::Form::Canonical).unwrap())
+        .collect()
 }
 
 fn pages(collection: &Collection, query: &Query, size: usize) -> Vec<String> {
@@ -110,7 +113,9 @@ fn answers_with_and_without_indexes_agree() {
                 filter += &format!(",\"b.a\":{}", condition(&mut rng));
             }
             filter.push('}');
-            let Ok(query) = Query::new(&parse(&filter)) else { continue };
+            let Ok(query) = Query::new(&parse(&filter)) else {
+                continue;
+            };
             let story = format!("seed {seed}, filter {filter}");
 
             let (mut expected, mut found) = (answers(&plain, &query), answers(&indexed, &query));
@@ -121,14 +126,28 @@ fn answers_with_and_without_indexes_agree() {
                 let query = query.clone().sort(sort).unwrap();
                 let expected = answers(&plain, &query);
                 assert_eq!(answers(&indexed, &query), expected, "{story}, sort {sort}");
-                assert_eq!(pages(&indexed, &query, 3), expected, "{story}, pages by {sort}");
+                assert_eq!(
+                    pages(&indexed, &query, 3),
+                    expected,
+                    "{story}, pages by {sort}"
+                );
                 let part = query.clone().skip(2).limit(4);
-                assert_eq!(answers(&indexed, &part), answers(&plain, &part), "{story} {sort}");
+                assert_eq!(
+                    answers(&indexed, &part),
+                    answers(&plain, &part),
+                    "{story} {sort}"
+                );
             }
             let snapshot = indexed.snapshot();
             let explain = indexed.find_in(&snapshot, &query).unwrap().explain();
-            used += u64::from(matches!(explain.access, nexusbase_documents::query::Access::Index { .. }));
+            used += u64::from(matches!(
+                explain.access,
+                nexusbase_documents::query::Access::Index { .. }
+            ));
         }
     }
-    assert!(used > 300, "indexes were used only {used} times: this test proves nothing");
+    assert!(
+        used > 300,
+        "indexes were used only {used} times: this test proves nothing"
+    );
 }

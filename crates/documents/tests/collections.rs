@@ -30,7 +30,10 @@ fn insert_all(collection: &Collection, documents: &[&str]) {
 
 fn ids(collection: &Collection, query: &Query) -> Vec<String> {
     let found = collection.find(query).unwrap();
-    found.iter().map(|one| text(one).split([',', '}']).next().unwrap()[7..].to_owned()).collect()
+    found
+        .iter()
+        .map(|one| text(one).split([',', '}']).next().unwrap()[7..].to_owned())
+        .collect()
 }
 
 fn access(collection: &Collection, query: &Query) -> (Access, SortKind, u64) {
@@ -44,7 +47,8 @@ fn access(collection: &Collection, query: &Query) -> (Access, SortKind, u64) {
 #[test]
 fn a_document_comes_back_as_it_was_given() {
     let things = collection();
-    let given = document(r#"{"b":1,"_id":"x","a":[1,2.5,{"$date":"2026-01-01T00:00:00Z"}],"n":null}"#);
+    let given =
+        document(r#"{"b":1,"_id":"x","a":[1,2.5,{"$date":"2026-01-01T00:00:00Z"}],"n":null}"#);
     let id = things.insert(&given).unwrap();
     assert_eq!(id, RawBson::String("x".to_owned()));
     let back = things.get(id.as_raw_bson_ref()).unwrap().unwrap();
@@ -58,10 +62,14 @@ fn a_document_comes_back_as_it_was_given() {
 #[test]
 fn an_id_is_generated_and_grows() {
     let things = collection();
-    let made: Vec<_> = (0..50).map(|_| things.insert(&document("{\"a\":1}")).unwrap()).collect();
+    let made: Vec<_> = (0..50)
+        .map(|_| things.insert(&document("{\"a\":1}")).unwrap())
+        .collect();
     let stored = things.find(&query("{}").sort("_id").unwrap()).unwrap();
-    let in_order: Vec<_> =
-        stored.iter().map(|one| RawBson::from(one.get("_id").unwrap().unwrap())).collect();
+    let in_order: Vec<_> = stored
+        .iter()
+        .map(|one| RawBson::from(one.get("_id").unwrap().unwrap()))
+        .collect();
     assert_eq!(in_order, made);
 }
 
@@ -82,7 +90,11 @@ fn replace_and_delete_say_whether_there_was_a_document() {
     let id = RawBson::Int32(1);
     let id = id.as_raw_bson_ref();
     assert!(!things.replace(id, &document("{\"a\":1}")).unwrap());
-    assert!(things.replace(id, &document("{\"_id\":1,\"a\":2}")).unwrap());
+    assert!(
+        things
+            .replace(id, &document("{\"_id\":1,\"a\":2}"))
+            .unwrap()
+    );
     let changed = things.replace(id, &document("{\"_id\":2}"));
     assert!(matches!(changed, Err(Error::IdChanged { .. })));
     assert!(things.delete(id).unwrap());
@@ -93,23 +105,43 @@ fn replace_and_delete_say_whether_there_was_a_document() {
 #[test]
 fn queries_use_an_index_and_say_so() {
     let things = collection();
-    let all: Vec<_> = (0..200).map(|n| format!("{{\"_id\":{n},\"k\":{}}}", n % 20)).collect();
+    let all: Vec<_> = (0..200)
+        .map(|n| format!("{{\"_id\":{n},\"k\":{}}}", n % 20))
+        .collect();
     insert_all(&things, &all.iter().map(String::as_str).collect::<Vec<_>>());
     let by_k = query(r#"{"k": 7}"#);
-    assert_eq!(access(&things, &by_k), (Access::Collection, SortKind::None, 200));
+    assert_eq!(
+        access(&things, &by_k),
+        (Access::Collection, SortKind::None, 200)
+    );
     assert!(things.create_index("k", |_| {}).unwrap());
     assert!(!things.create_index("k", |_| {}).unwrap());
     let (used, _, read) = access(&things, &by_k);
-    assert_eq!((used, read), (Access::Index { path: "k".into(), bounds: "= 7".into() }, 10));
+    assert_eq!(
+        (used, read),
+        (
+            Access::Index {
+                path: "k".into(),
+                bounds: "= 7".into()
+            },
+            10
+        )
+    );
     assert_eq!(ids(&things, &by_k).len(), 10);
 
     let by_id = query(r#"{"_id": {"$in": [3, 5, 999]}, "k": 3}"#);
     assert!(matches!(access(&things, &by_id), (Access::Id { .. }, _, 2)));
     let sorted = query("{}").sort("-k").unwrap().limit(5);
-    assert!(matches!(access(&things, &sorted), (Access::Index { .. }, SortKind::ByAccess, 5)));
+    assert!(matches!(
+        access(&things, &sorted),
+        (Access::Index { .. }, SortKind::ByAccess, 5)
+    ));
     assert_eq!(ids(&things, &sorted), ["199", "179", "159", "139", "119"]);
     let range = query(r#"{"k": {"$gte": 3, "$lt": 5}}"#);
-    assert!(matches!(access(&things, &range), (Access::Index { .. }, _, 30 | 20)));
+    assert!(matches!(
+        access(&things, &range),
+        (Access::Index { .. }, _, 30 | 20)
+    ));
     assert_eq!(ids(&things, &range).len(), 20);
 }
 
@@ -132,13 +164,24 @@ fn dropping_a_collection_or_an_index_leaves_nothing_behind() {
 #[test]
 fn pages_show_each_document_once_while_others_write() {
     let things = collection();
-    let all: Vec<_> = (0..60).map(|n| format!("{{\"_id\":{n},\"k\":{}}}", n % 7)).collect();
+    let all: Vec<_> = (0..60)
+        .map(|n| format!("{{\"_id\":{n},\"k\":{}}}", n % 7))
+        .collect();
     insert_all(&things, &all.iter().map(String::as_str).collect::<Vec<_>>());
-    for (sort, index) in [("_id", None), ("-_id", None), ("k", None), ("-k", None), ("-k", Some("k"))] {
+    for (sort, index) in [
+        ("_id", None),
+        ("-_id", None),
+        ("k", None),
+        ("-k", None),
+        ("-k", Some("k")),
+    ] {
         if let Some(index) = index {
             things.create_index(index, |_| {}).unwrap();
         }
-        let whole = ids(&things, &query("{\"_id\":{\"$gte\":0}}").sort(sort).unwrap());
+        let whole = ids(
+            &things,
+            &query("{\"_id\":{\"$gte\":0}}").sort(sort).unwrap(),
+        );
         let mut seen = Vec::new();
         let mut after: Option<Cursor> = None;
         loop {
@@ -148,7 +191,14 @@ fn pages_show_each_document_once_while_others_write() {
             let mut answers = things.find_in(&snapshot, &page).unwrap();
             let before = seen.len();
             while let Some(one) = answers.next().transpose().unwrap() {
-                seen.push(one.get("_id").unwrap().unwrap().as_i32().unwrap().to_string());
+                seen.push(
+                    one.get("_id")
+                        .unwrap()
+                        .unwrap()
+                        .as_i32()
+                        .unwrap()
+                        .to_string(),
+                );
             }
             if seen.len() == before {
                 break;
@@ -156,7 +206,9 @@ fn pages_show_each_document_once_while_others_write() {
             let token = answers.cursor().unwrap().to_string();
             after = Some(token.parse().unwrap());
             // Not part of the answer: below every page.
-            things.insert(&document(&format!("{{\"_id\":-{},\"k\":3}}", seen.len()))).unwrap();
+            things
+                .insert(&document(&format!("{{\"_id\":-{},\"k\":3}}", seen.len())))
+                .unwrap();
         }
         assert_eq!(seen, whole, "{sort} {index:?}");
         for n in 0..70 {
@@ -178,7 +230,10 @@ fn a_cursor_of_another_query_is_refused() {
     answers.next();
     let mut other = query("{}").sort("-_id").unwrap();
     other.after = answers.cursor();
-    assert!(matches!(things.find_in(&snapshot, &other), Err(Error::Cursor(_))));
+    assert!(matches!(
+        things.find_in(&snapshot, &other),
+        Err(Error::Cursor(_))
+    ));
     assert!("nonsense".parse::<Cursor>().is_err());
 }
 
@@ -186,8 +241,9 @@ fn a_cursor_of_another_query_is_refused() {
 fn an_index_built_while_others_write_is_complete() {
     let db = Database::in_memory().unwrap();
     let things = Documents::new(&db).collection("things").unwrap();
-    let all: Vec<_> =
-        (0..3000).map(|n| document(&format!("{{\"_id\":{n},\"k\":{}}}", n % 10))).collect();
+    let all: Vec<_> = (0..3000)
+        .map(|n| document(&format!("{{\"_id\":{n},\"k\":{}}}", n % 10)))
+        .collect();
     for chunk in all.chunks(500) {
         things.insert_many(chunk).unwrap();
     }
@@ -199,7 +255,9 @@ fn an_index_built_while_others_write_is_complete() {
                 match n % 3 {
                     0 => drop(things.delete(id).unwrap()),
                     1 => drop(things.replace(id, &document("{\"k\":100}")).unwrap()),
-                    _ => drop(things.insert(&document(&format!("{{\"_id\":{},\"k\":5}}", n + 9000)))),
+                    _ => {
+                        drop(things.insert(&document(&format!("{{\"_id\":{},\"k\":5}}", n + 9000))))
+                    }
                 }
             }
         });
@@ -228,19 +286,30 @@ fn a_transaction_over_two_collections_happens_as_a_whole_or_not_at_all() {
     let db = Database::in_memory().unwrap();
     let documents = Documents::new(&db);
     let failed = documents.transact(|tx| {
-        documents.within(tx, "a")?.insert(&document("{\"_id\":1}"))?;
-        documents.within(tx, "b")?.insert(&document("{\"_id\":1}"))?;
+        documents
+            .within(tx, "a")?
+            .insert(&document("{\"_id\":1}"))?;
+        documents
+            .within(tx, "b")?
+            .insert(&document("{\"_id\":1}"))?;
         documents.within(tx, "b")?.insert(&document("{\"_id\":1}"))
     });
     assert!(matches!(failed, Err(Error::DuplicateId { .. })));
     assert!(documents.list().unwrap().is_empty());
     documents
         .transact(|tx| {
-            documents.within(tx, "a")?.insert(&document("{\"_id\":1}"))?;
+            documents
+                .within(tx, "a")?
+                .insert(&document("{\"_id\":1}"))?;
             documents.within(tx, "b")?.insert(&document("{\"_id\":1}"))
         })
         .unwrap();
-    let names: Vec<_> = documents.list().unwrap().into_iter().map(|info| info.name).collect();
+    let names: Vec<_> = documents
+        .list()
+        .unwrap()
+        .into_iter()
+        .map(|info| info.name)
+        .collect();
     assert_eq!(names, ["a", "b"]);
 }
 

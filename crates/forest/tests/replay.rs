@@ -19,7 +19,11 @@ fn entry(rng: &mut SimRng, number: u64) -> Vec<Mutation> {
             0 => Change::Delete,
             _ => Change::Put(Bytes::from(number.to_string())),
         };
-        Mutation { tree: TreeId::new(rng.below(u64::from(TREES)) as u32), key, change }
+        Mutation {
+            tree: TreeId::new(rng.below(u64::from(TREES)) as u32),
+            key,
+            change,
+        }
     };
     (0..3).map(|_| mutation()).collect()
 }
@@ -28,7 +32,10 @@ fn rows(forest: &Forest) -> Vec<(u32, Bytes, Bytes)> {
     let mut all = Vec::new();
     for tree in 0..TREES {
         let (id, at) = (TreeId::new(tree), forest.applied());
-        for row in forest.scan(id, KeyRange::all(), Direction::Forward, at).unwrap() {
+        for row in forest
+            .scan(id, KeyRange::all(), Direction::Forward, at)
+            .unwrap()
+        {
             let (key, value) = row.unwrap();
             all.push((tree, key, value));
         }
@@ -56,8 +63,17 @@ fn a_replay_ends_where_one_entry_after_the_other_ends() {
             assert_eq!(replayed.applied(), one_by_one.applied());
             assert_eq!(rows(&replayed), rows(&one_by_one), "seed {seed}");
         }
-        let kept: u64 = replayed.stats().trees.values().map(|tree| tree.entries).sum();
-        assert_eq!(kept, rows(&replayed).len() as u64, "nothing but the live rows is kept");
+        let kept: u64 = replayed
+            .stats()
+            .trees
+            .values()
+            .map(|tree| tree.entries)
+            .sum();
+        assert_eq!(
+            kept,
+            rows(&replayed).len() as u64,
+            "nothing but the live rows is kept"
+        );
     }
 }
 

@@ -11,6 +11,7 @@ use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use http_body_util::BodyExt as _;
 use hyper::HeaderMap;
+use hyper::body::Bytes;
 use hyper::header;
 use hyper::http::request::Parts;
 use tokio::sync::OwnedSemaphorePermit;
@@ -192,7 +193,7 @@ async fn linger(body: &mut Body, limit: usize) {
     let mut left = limit.saturating_mul(LINGER_FACTOR);
     let rest = async {
         while let Some(Ok(frame)) = body.frame().await {
-            let bytes = frame.data_ref().map_or(0, |data| data.len());
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
             let Some(remaining) = left.checked_sub(bytes) else {
                 return;
             };

@@ -1,6 +1,5 @@
 //! The whole service in one call: runtime, signals, orderly end.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::num::NonZero;
 
@@ -54,6 +53,7 @@ pub fn run_blocking(
     // their writes are either in the log or not.
     runtime.shutdown_timeout(grace);
     let closed = db.close();
+    drop(db);
     served?;
     Ok(closed?)
 }
@@ -79,12 +79,10 @@ impl Signals {
         })
     }
 
-    fn next(&mut self) -> impl Future<Output = ()> {
-        async {
-            tokio::select! {
-                _ = self.terminate.recv() => {}
-                _ = self.interrupt.recv() => {}
-            }
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }

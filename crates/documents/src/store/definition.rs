@@ -153,6 +153,31 @@ fn tree(document: &RawDocument, name: &str) -> Result<TreeId, String> {
 mod tests {
     use super::*;
 
+    /// The bytes of version 1, as `docs/format.md` describes them. Never change what is expected
+    /// here: databases that were written with it must open.
+    #[test]
+    fn golden_definition() {
+        let definition = Definition {
+            data: TreeId::new(5),
+            indexes: vec![IndexDefinition {
+                path: Path::parse("a.b").unwrap(),
+                tree: TreeId::new(6),
+                multikey: true,
+                ready: false,
+            }],
+        };
+        let hex: String = definition
+            .encode()
+            .as_bytes()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let expected = "5f000000 10 7600 01000000 12 6461746100 0500000000000000 \
+            04 696e646578657300 3c000000 03 3000 34000000 02 7061746800 04000000 612e6200 \
+            12 7472656500 0600000000000000 08 6d756c74696b657900 01 08 726561647900 00 00 00 00";
+        assert_eq!(hex, expected.replace(' ', ""));
+    }
+
     #[test]
     fn a_definition_comes_back() {
         let definition = Definition {

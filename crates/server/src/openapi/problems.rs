@@ -17,10 +17,6 @@ use crate::problem::{Kind, MEDIA_TYPE};
 /// An error (RFC 9457). Kinds of problems add members that say where it is.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
-#[expect(
-    dead_code,
-    reason = "only its schema is used: answers are written from `Problem`"
-)]
 pub(crate) struct ProblemDocument {
     /// A stable URI that names the kind of problem.
     #[schema(example = "/problems/duplicate-id")]

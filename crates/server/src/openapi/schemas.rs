@@ -1,5 +1,10 @@
 //! Parameters and bodies, for the description only: documents are never decoded into these.
 
+#![expect(
+    unused_qualifications,
+    reason = "the derives repeat the types of fields with their path"
+)]
+
 use serde_json::json;
 use utoipa::openapi::schema::{
     AdditionalProperties, ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema,
@@ -179,7 +184,6 @@ pub(crate) struct Access {
 /// The id of one document.
 #[derive(ToSchema)]
 #[schema(example = json!({"_id": "zlib"}))]
-#[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct Inserted {
     /// Any JSON value but an array; an object if it is extended JSON.
     #[schema(value_type = Value)]

@@ -30,12 +30,12 @@ pub(crate) fn of_error(error: &Error) -> Problem {
         Error::IndexPath { .. } => Problem::new(Kind::InvalidIndex, text).parameter("path"),
         Error::NoSuchIndex { .. } => Problem::new(Kind::NoSuchIndex, text),
         Error::Filter(e) => of_filter(e),
-        Error::Sort(SortError::Value(e)) => of_value(e),
+        Error::Sort(SortError::Value(e))
+        | Error::Projection(ProjectionError::Value(e))
+        | Error::Value(e) => of_value(e),
         Error::Sort(_) => Problem::new(Kind::InvalidSort, text).parameter("sort"),
-        Error::Projection(ProjectionError::Value(e)) => of_value(e),
         Error::Projection(_) => Problem::new(Kind::InvalidFields, text).parameter("fields"),
         Error::Cursor(_) => Problem::new(Kind::InvalidCursor, text).parameter("cursor"),
-        Error::Value(e) => of_value(e),
         Error::Damaged { .. } => damaged(&text),
         Error::Database(e) => of_database(e),
     }
