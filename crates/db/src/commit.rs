@@ -362,6 +362,21 @@ impl Pipeline {
         }
     }
 
+    /// Waits until the commit `index`, which another transaction was refused for, is visible, or
+    /// was itself refused for lack of space, or nothing more will happen.
+    pub(crate) fn wait_settled(&self, index: Index) {
+        let is_given = || self.state.lock().next > index;
+        while self.registry.visible.get() < index.get() && self.is_stopped().is_none() && is_given()
+        {
+            // As above.
+            if !self.lead() {
+                self.registry
+                    .visible
+                    .wait_beyond(index.get() - 1, TURN_CHECK);
+            }
+        }
+    }
+
     /// Lends the writer to `work`, if it is at home. A failure stops the pipeline.
     pub(crate) fn with_writer(
         &self,

@@ -5,7 +5,7 @@
 //! needs to reach back only to the oldest transaction that is still open; it is also bounded in
 //! size, and a transaction older than the window is refused.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 
 use bytes::Bytes;
@@ -114,13 +114,15 @@ impl ConflictWindow {
 
     /// Takes back the commits from `first` on: they did not happen.
     pub(crate) fn take_back(&mut self, first: Index) {
-        while self
-            .commits
-            .back()
-            .is_some_and(|(index, _)| *index >= first)
-        {
-            if let Some((index, keys)) = self.commits.pop_back() {
-                self.remove(index, keys);
+        let mut taken = BTreeSet::new();
+        while let Some((index, keys)) = self.commits.pop_back_if(|(index, _)| *index >= first) {
+            taken.extend(keys.iter().cloned());
+            self.remove(index, keys);
+        }
+        // Earlier commits of the same keys count again. (Rare, so it may take its time.)
+        for (index, keys) in &self.commits {
+            for key in keys.iter().filter(|key| taken.contains(*key)) {
+                self.last_written.insert(key.clone(), *index);
             }
         }
     }
@@ -227,6 +229,17 @@ mod tests {
         assert_eq!(window.conflict(Index::new(1), &read("e")), None);
         assert_eq!(
             window.conflict(Index::ZERO, &read("c")),
+            Some(Index::new(1))
+        );
+    }
+
+    #[test]
+    fn an_earlier_commit_of_the_same_key_counts_again() {
+        let mut window = window();
+        window.insert(Index::new(3), &writes(&["a"]));
+        window.take_back(Index::new(3));
+        assert_eq!(
+            window.conflict(Index::ZERO, &read("a")),
             Some(Index::new(1))
         );
     }

@@ -228,7 +228,7 @@ impl Database {
             let value = work(&mut tx)?;
             match tx.commit() {
                 Ok(handle) => return Ok((value, handle)),
-                Err(CommitError::Conflict { with }) => self.core().pipeline.wait_visible(with),
+                Err(CommitError::Conflict { with }) => self.core().pipeline.wait_settled(with),
                 Err(other) => return Err(other.into()),
             }
             self.core().pause_after(attempt);

@@ -60,6 +60,8 @@ impl Folder {
                     path: path.join(LOG_DIR),
                 });
             }
+            // The life that created the folder may have ended before this.
+            fs.sync_dir(path)?;
             return Ok(folder(database, false));
         }
         clear_unfinished(fs, path)?;

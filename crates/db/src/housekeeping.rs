@@ -114,7 +114,7 @@ pub(crate) fn step(core: &Core, before: &mut u64) {
     let _ = core.log.prepare_spare_step();
     while core.log.recycle_step().unwrap_or(false) {}
     let visible = core.registry.visible.get();
-    if visible == *before && core.durability == Durability::Always {
+    if visible == *before && core.durability != Durability::Never {
         pipeline.with_writer(nexusbase_log::LogWriter::claim);
     }
     *before = visible;

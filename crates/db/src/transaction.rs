@@ -11,7 +11,7 @@ use std::iter::Peekable;
 use std::ops::Bound;
 
 use bytes::Bytes;
-use nexusbase_forest::{Direction, KeyRange, TreeId};
+use nexusbase_forest::{self as forest, Direction, KeyRange, Seqno, TreeId};
 use nexusbase_log::Index;
 
 use crate::catalog;
@@ -34,6 +34,8 @@ pub struct Transaction {
     bytes: usize,
     /// Trees that only this transaction knows.
     created: BTreeSet<TreeId>,
+    /// Trees that this transaction has dropped.
+    dropped: BTreeSet<TreeId>,
     /// Trees that were looked up in the catalog: a drop by another is a conflict already.
     known: Vec<TreeId>,
 }
@@ -47,6 +49,7 @@ impl Transaction {
             writes: Writes::new(),
             bytes: 0,
             created: BTreeSet::new(),
+            dropped: BTreeSet::new(),
             known: Vec::new(),
         }
     }
@@ -95,6 +98,7 @@ impl Transaction {
         };
         self.writes.retain(|(tree, _), _| *tree != id);
         self.known.retain(|tree| *tree != id);
+        self.dropped.insert(id);
         if self.created.remove(&id) {
             // Nobody else has ever seen it: the entry must not mention it at all.
             catalog::forget(&mut self.writes, id);
@@ -122,6 +126,15 @@ impl Transaction {
             ..
         } = self;
         db.submit(snapshot, &reads.into_inner(), writes)
+    }
+
+    /// Refuses to read a tree that this transaction has dropped: its snapshot still has the rows.
+    fn check_not_dropped(&self, tree: TreeId) -> Result<(), ReadError> {
+        if self.dropped.contains(&tree) {
+            let at = Seqno::new(self.snapshot.index().get());
+            return Err(forest::ReadError::UnknownTree { tree, at }.into());
+        }
+        Ok(())
     }
 
     fn check_tree(&mut self, tree: TreeId) -> Result<(), WriteError> {
@@ -192,6 +205,7 @@ impl View for Transaction {
         {
             return Ok(own.clone());
         }
+        self.check_not_dropped(tree)?;
         if self.created.contains(&tree) {
             return Ok(None);
         }
@@ -205,6 +219,7 @@ impl View for Transaction {
         range: KeyRange,
         direction: Direction,
     ) -> Result<Scan<'_>, ReadError> {
+        self.check_not_dropped(tree)?;
         let own = self.own_rows(tree, &range, direction);
         if self.created.contains(&tree) {
             return Ok(Scan::new(Merge::new(std::iter::empty(), own, direction)));

@@ -1,4 +1,5 @@
 //! What a commit handle and the change feed promise.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::future::Future;
 use std::pin::pin;

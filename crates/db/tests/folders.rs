@@ -1,4 +1,9 @@
 //! What opening a data folder promises to people who open the wrong one, or the right one twice.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and prepares real folders"
+)]
 
 use std::path::Path;
 

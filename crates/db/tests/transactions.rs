@@ -1,4 +1,5 @@
 //! What transactions promise.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 

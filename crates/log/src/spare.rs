@@ -72,9 +72,7 @@ pub(crate) fn retire(
     // The segment is gone for good. If it cannot be opened under its new name, the next opening
     // of the log tries again; until then a new spare is made.
     let opened = fs.open(&path).and_then(|file| Ok((file.len()?, file)));
-    Ok(opened
-        .ok()
-        .map(|(bytes, file)| Spare { path, file, bytes }))
+    Ok(opened.ok().map(|(bytes, file)| Spare { path, file, bytes }))
 }
 
 /// Finds a usable spare that an earlier life of the log has left, and removes all else that is

@@ -95,6 +95,7 @@ pub(crate) fn missing(name: &str) -> Problem {
 #[utoipa::path(
     get,
     path = "/collections",
+    operation_id = "listCollections",
     tag = "collections",
     responses(
         (status = 200, description = "The collections by name.", body = Collections),
@@ -116,6 +117,7 @@ pub(crate) async fn list(
 #[utoipa::path(
     get,
     path = "/collections/{name}",
+    operation_id = "getCollection",
     tag = "collections",
     params(CollectionParameter),
     responses(
@@ -140,6 +142,7 @@ pub(crate) async fn info(
 #[utoipa::path(
     put,
     path = "/collections/{name}",
+    operation_id = "createCollection",
     tag = "collections",
     params(CollectionParameter),
     responses(
@@ -176,6 +179,7 @@ pub(crate) async fn create(
 #[utoipa::path(
     delete,
     path = "/collections/{name}",
+    operation_id = "dropCollection",
     tag = "collections",
     params(CollectionParameter),
     responses((status = 204, description = "It is gone."), WriteProblems),

@@ -85,6 +85,7 @@ struct Answer {
 #[utoipa::path(
     get,
     path = "/collections/{name}/documents",
+    operation_id = "findDocuments",
     tag = "documents",
     params(CollectionParameter, FindParameters),
     responses(
@@ -246,6 +247,7 @@ fn explain(explain: &Explain, returned: usize) -> serde_json::Value {
 #[utoipa::path(
     get,
     path = "/collections/{name}/documents/{id}",
+    operation_id = "getDocument",
     tag = "documents",
     params(CollectionParameter, IdParameter),
     responses((status = 200, description = "The document.", body = Document), ReadProblems),
@@ -288,6 +290,7 @@ pub(crate) async fn get(
 #[utoipa::path(
     put,
     path = "/collections/{name}/documents/{id}",
+    operation_id = "replaceDocument",
     tag = "documents",
     params(CollectionParameter, IdParameter),
     request_body(content = Document, content_type = "application/json"),
@@ -370,6 +373,7 @@ fn fitting(candidates: Vec<RawBson>, document: &RawDocument) -> Result<Vec<RawBs
 #[utoipa::path(
     delete,
     path = "/collections/{name}/documents/{id}",
+    operation_id = "deleteDocument",
     tag = "documents",
     params(CollectionParameter, IdParameter),
     responses((status = 204, description = "It is gone."), WriteProblems),

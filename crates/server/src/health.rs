@@ -30,6 +30,7 @@ pub(crate) struct Health {
 #[utoipa::path(
     get,
     path = "/health",
+    operation_id = "health",
     tag = "service",
     responses((status = 200, description = "It can.", body = Health), HealthProblems),
 )]

@@ -23,6 +23,7 @@ use crate::problem::{Kind, Problem};
 #[utoipa::path(
     put,
     path = "/collections/{name}/indexes/{path}",
+    operation_id = "createIndex",
     tag = "indexes",
     params(CollectionParameter, IndexParameter),
     responses(
@@ -58,6 +59,7 @@ pub(crate) async fn create(
 #[utoipa::path(
     delete,
     path = "/collections/{name}/indexes/{path}",
+    operation_id = "dropIndex",
     tag = "indexes",
     params(CollectionParameter, IndexParameter),
     responses((status = 204, description = "It is gone."), WriteProblems),

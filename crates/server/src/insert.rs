@@ -60,6 +60,7 @@ struct Done {
 #[utoipa::path(
     post,
     path = "/collections/{name}/documents",
+    operation_id = "insertDocuments",
     tag = "documents",
     params(CollectionParameter, InsertParameters),
     request_body(

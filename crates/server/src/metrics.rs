@@ -216,6 +216,7 @@ impl Collector for DatabaseFigures {
 #[utoipa::path(
     get,
     path = "/metrics",
+    operation_id = "metrics",
     tag = "service",
     responses(
         (status = 200, description = "The figures.", body = String,

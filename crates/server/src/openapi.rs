@@ -53,7 +53,10 @@ struct Base;
 
 /// The document without any route.
 pub(crate) fn base() -> OpenApi {
-    Base::openapi()
+    let mut api = Base::openapi();
+    let components = api.components.get_or_insert_default();
+    components.responses.extend(problems::components());
+    api
 }
 
 /// The OpenAPI document of the service, as JSON.
@@ -71,6 +74,7 @@ pub fn openapi_json() -> String {
 #[utoipa::path(
     get,
     path = "/openapi.json",
+    operation_id = "openapi",
     tag = "service",
     responses(
         (status = 200, description = "An OpenAPI document.", body = Object,

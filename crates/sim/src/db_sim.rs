@@ -136,7 +136,7 @@ impl Sim {
                 Ok(())
             }
             94..=96 => {
-                self.plan_power_cut(30);
+                self.plan_end(30);
                 Ok(())
             }
             _ => {

@@ -134,7 +134,7 @@ impl Sim {
                 Ok(())
             }
             94..=95 => {
-                self.plan_power_cut(30);
+                self.plan_end(30);
                 Ok(())
             }
             _ => {

@@ -77,7 +77,9 @@ fn main() -> ExitCode {
         Ok(batch) => batch,
         Err(e) => {
             eprintln!("{e}");
-            eprintln!("usage: nexusbase-sim crash|log [--seeds N] [--start S] [--threads T] [--steps K]");
+            eprintln!(
+                "usage: nexusbase-sim crash|log [--seeds N] [--start S] [--threads T] [--steps K]"
+            );
             return ExitCode::from(2);
         }
     };

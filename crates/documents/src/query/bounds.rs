@@ -51,7 +51,7 @@ pub(crate) fn of(
             Some(known) => known.narrowed(interval),
         });
     }
-    range.map(|interval| interval.bounds()).transpose()
+    range.map(Interval::bounds).transpose()
 }
 
 /// Equality and `$in`: the shortest list of points.

@@ -99,51 +99,67 @@ const OF_WRITES: &[Kind] = &[
     Kind::DiskFull,
 ];
 
-/// What a route about the service itself can answer.
-pub(crate) struct ServiceProblems;
-/// What `/health` can answer.
-pub(crate) struct HealthProblems;
-/// What a request that changes nothing can answer.
-pub(crate) struct ReadProblems;
-/// What a request that changes something can answer.
-pub(crate) struct WriteProblems;
-
 type Responses = BTreeMap<String, RefOr<Response>>;
 
-impl IntoResponses for ServiceProblems {
-    fn responses() -> Responses {
-        responses(&[])
-    }
+/// Problems that go together: a name, and the kinds beside those of all requests.
+type Group = (&'static str, &'static [Kind]);
+
+const SERVICE: Group = ("Service", &[]);
+const HEALTH: Group = ("Health", &[Kind::DatabaseStopped]);
+const READ: Group = ("Read", OF_READS);
+const WRITE: Group = ("Write", OF_WRITES);
+
+macro_rules! responses_of {
+    ($($name:ident, $group:ident, $what:literal;)*) => {$(
+        #[doc = $what]
+        pub(crate) struct $name;
+
+        impl IntoResponses for $name {
+            fn responses() -> Responses {
+                references($group)
+            }
+        }
+    )*};
 }
 
-impl IntoResponses for HealthProblems {
-    fn responses() -> Responses {
-        responses(&[Kind::DatabaseStopped])
-    }
+responses_of! {
+    ServiceProblems, SERVICE, "What a route about the service itself can answer.";
+    HealthProblems, HEALTH, "What `/health` can answer.";
+    ReadProblems, READ, "What a request that changes nothing can answer.";
+    WriteProblems, WRITE, "What a request that changes something can answer.";
 }
 
-impl IntoResponses for ReadProblems {
-    fn responses() -> Responses {
-        responses(OF_READS)
-    }
+/// All of them, by the names that the routes refer to.
+pub(super) fn components() -> Responses {
+    let all = [SERVICE, HEALTH, READ, WRITE].into_iter();
+    all.flat_map(|group| {
+        let named = move |(status, kinds): (String, Vec<Kind>)| {
+            (component(group, &status), response(&kinds).into())
+        };
+        by_status(group).into_iter().map(named)
+    })
+    .collect()
 }
 
-impl IntoResponses for WriteProblems {
-    fn responses() -> Responses {
-        responses(OF_WRITES)
-    }
+fn references(group: Group) -> Responses {
+    let reference = |status: String| {
+        let reference = Ref::from_response_name(component(group, &status));
+        (status, RefOr::Ref(reference))
+    };
+    by_status(group).into_keys().map(reference).collect()
 }
 
-fn responses(kinds: &[Kind]) -> Responses {
+fn component((name, _): Group, status: &str) -> String {
+    format!("{name}{status}")
+}
+
+fn by_status((_, kinds): Group) -> BTreeMap<String, Vec<Kind>> {
     let mut by_status: BTreeMap<String, Vec<Kind>> = BTreeMap::new();
     for kind in OF_ALL.iter().chain(kinds) {
         let status = kind.status().as_str().to_owned();
         by_status.entry(status).or_default().push(*kind);
     }
     by_status
-        .into_iter()
-        .map(|(status, kinds)| (status, response(&kinds).into()))
-        .collect()
 }
 
 fn response(kinds: &[Kind]) -> Response {

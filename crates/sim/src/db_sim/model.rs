@@ -172,7 +172,8 @@ impl Timeline {
 
     /// Only the commits up to `last` have happened.
     pub(super) fn cut(&mut self, last: u64) {
-        self.commits.truncate(usize::try_from(last).unwrap_or(usize::MAX));
+        self.commits
+            .truncate(usize::try_from(last).unwrap_or(usize::MAX));
         self.head = self.state_at(last);
     }
 

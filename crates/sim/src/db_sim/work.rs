@@ -66,7 +66,11 @@ impl Sim {
 
     /// Commits a transaction, and waits for it or not.
     pub(super) fn commit_one(&mut self) -> Check {
-        let Some(life) = self.life.as_mut().filter(|life| !life.transactions.is_empty()) else {
+        let Some(life) = self
+            .life
+            .as_mut()
+            .filter(|life| !life.transactions.is_empty())
+        else {
             return self.work_on_transaction();
         };
         let one = self.rng.index(life.transactions.len());
@@ -182,7 +186,10 @@ impl Sim {
                 return Ok(());
             };
             if !life.stopped && !excused {
-                return Err(format!("it stopped without a reason: {:?}", life.db.stopped()));
+                return Err(format!(
+                    "it stopped without a reason: {:?}",
+                    life.db.stopped()
+                ));
             }
             life.stopped = true;
         }
@@ -263,11 +270,15 @@ impl Work {
                 if tx.put(tree, b"k", b"").is_ok() {
                     return Err(format!("tree {tree} is dropped and takes writes"));
                 }
+                if tx.get(tree, b"k1").is_ok() {
+                    return Err(format!("tree {tree} is dropped and can be read"));
+                }
                 Ok(())
             }
             3..=54 => {
                 let (key, value) = (dice.key(), dice.value());
-                tx.put(tree, &key, &value).map_err(|e| format!("put: {e}"))?;
+                tx.put(tree, &key, &value)
+                    .map_err(|e| format!("put: {e}"))?;
                 self.change(Op::Put(tree, key, value));
                 Ok(())
             }

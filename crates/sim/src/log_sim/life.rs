@@ -33,7 +33,7 @@ impl Sim {
                 if self.rng.chance(0.5) {
                     self.plan_fault();
                 } else {
-                    self.plan_power_cut(40);
+                    self.plan_end(40);
                 }
             } else {
                 self.set_capacity(None);
@@ -100,7 +100,9 @@ impl Sim {
     pub(super) fn end_life(&mut self) {
         // A file system whose journal failed answers no more before a restart.
         let must_restart = self.disk.counters().failed_dir_syncs > 0;
-        if self.disk.is_crashed() || must_restart || self.rng.chance(0.6) {
+        // What broke off in the middle of an operation is torn, whoever died.
+        self.may_be_torn |= self.disk.is_crashed();
+        if must_restart || self.rng.chance(0.6) {
             self.story.tell("the power goes");
             self.story.report.power_cuts += 1;
             self.disk.crash(self.rng.next_u64());
@@ -135,15 +137,17 @@ impl Sim {
         self.clear_faults();
         let n = 1 + self.rng.below(14);
         let kind = [FaultKind::Io, FaultKind::NoSpace][self.rng.index(2)];
-        self.story.tell(format!("operation {n} from now will fail: {kind:?}"));
+        self.story
+            .tell(format!("operation {n} from now will fail: {kind:?}"));
         self.planned = Some(self.disk.operations() + n);
         self.disk.fail_at(n, kind);
     }
 
-    pub(super) fn plan_power_cut(&mut self, within: u64) {
+    pub(super) fn plan_end(&mut self, within: u64) {
         self.clear_faults();
         let n = 1 + self.rng.below(within);
-        self.story.tell(format!("the power will go in operation {n} from now"));
+        self.story
+            .tell(format!("operation {n} from now will be the last"));
         self.disk.crash_at(n);
     }
 

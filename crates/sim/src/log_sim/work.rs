@@ -66,8 +66,10 @@ impl Sim {
         let records: Vec<_> = batch.iter().map(Wrote::record).collect();
         let result = life.writer.append(&records, sync);
         let outcome = result.as_ref().map(|_| ()).map_err(ToString::to_string);
-        self.story
-            .tell(format!("append {sync:?} [{}]: {outcome:?}", text.join(", ")));
+        self.story.tell(format!(
+            "append {sync:?} [{}]: {outcome:?}",
+            text.join(", ")
+        ));
         match result {
             Ok(end) => {
                 self.timeline.acknowledge();
@@ -276,7 +278,8 @@ impl Sim {
             let from = purged + 1 + self.rng.below(last - purged + 1);
             let subscribed = life.log.subscribe(group, Index::new(from));
             let subscription = subscribed.map_err(|e| format!("subscribe: {e}"))?;
-            self.story.tell(format!("g{group} is followed from entry {from}"));
+            self.story
+                .tell(format!("g{group} is followed from entry {from}"));
             life.followers.push(Follower {
                 group,
                 subscription,
@@ -329,7 +332,9 @@ fn follow_one(follower: &mut Follower, committed: &Committed) -> Check {
     }
     if follower.next != committed.last(group) + 1 {
         let (next, last) = (follower.next, committed.last(group));
-        return Err(format!("group {group} does not show entry {next} of {last}"));
+        return Err(format!(
+            "group {group} does not show entry {next} of {last}"
+        ));
     }
     Ok(())
 }
