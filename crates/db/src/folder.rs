@@ -163,7 +163,8 @@ fn read_identity(fs: &dyn Fs, path: &Path) -> Result<[u8; 16], OpenError> {
     }
     let signed_end = text.rfind("checksum ").unwrap_or(0);
     let checksum = format!("{:08x}", crc32c::crc32c(&text.as_bytes()[..signed_end]));
-    if title == TITLE && text[signed_end..].trim_end() == format!("checksum {checksum}") {
+    let signed = text[signed_end..] == format!("checksum {checksum}\n");
+    if title == TITLE && signed && format != FORMAT.to_string() {
         return Err(OpenError::Format {
             path: path.to_path_buf(),
             found: format.to_owned(),

@@ -147,6 +147,17 @@ fn queries_use_an_index_and_say_so() {
 }
 
 #[test]
+fn an_index_that_cannot_be_finished_is_not_left_behind() {
+    let things = collection();
+    let long = "x".repeat(40_000);
+    insert_all(&things, &[&format!("{{\"_id\":1,\"k\":\"{long}\"}}")]);
+    let refused = things.create_index("k", |_| {});
+    assert!(matches!(refused, Err(Error::KeyTooLarge { .. })));
+    assert!(things.info().unwrap().unwrap().indexes.is_empty());
+    insert_all(&things, &[&format!("{{\"_id\":2,\"k\":\"{long}\"}}")]);
+}
+
+#[test]
 fn dropping_a_collection_or_an_index_leaves_nothing_behind() {
     let things = collection();
     things.create_index("a", |_| {}).unwrap();

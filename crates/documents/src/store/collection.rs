@@ -172,7 +172,7 @@ impl Collection {
     /// # Errors
     /// When the path cannot be indexed, a document's value there is too long, or the database
     /// fails.
-    pub fn create_index(&self, path: &str, mut progress: impl FnMut(u64)) -> Result<bool, Error> {
+    pub fn create_index(&self, path: &str, progress: impl FnMut(u64)) -> Result<bool, Error> {
         let path = Path::parse(path).map_err(|e| Error::IndexPath {
             path: path.to_owned(),
             reason: e.to_string(),
@@ -183,11 +183,25 @@ impl Collection {
         {
             return Ok(false);
         }
+        if let Err(error) = self.fill_index(&path, progress) {
+            if matches!(error, Error::KeyTooLarge { .. }) {
+                // The index could never be finished, and would go on refusing documents.
+                self.drop_index(path.as_str())?;
+            }
+            return Err(error);
+        }
+        self.documents
+            .transact(|tx| self.within(tx).finish_index(&path))?;
+        Ok(true)
+    }
+
+    /// Takes all documents into an index that is kept up to date already.
+    fn fill_index(&self, path: &Path, mut progress: impl FnMut(u64)) -> Result<(), Error> {
         // Whatever is written from here on keeps the index up to date by itself; what this
         // snapshot shows may be changed or deleted meanwhile, so each document is read again.
         let snapshot = self.documents.database().snapshot();
         let Some(definition) = self.definition_in(&snapshot)? else {
-            return Ok(false);
+            return Ok(());
         };
         let mut keys = snapshot.scan(definition.data, KeyRange::all(), Direction::Forward)?;
         let mut done = 0;
@@ -198,20 +212,17 @@ impl Collection {
                 .map(|row| row.map(|row| row.0));
             let chunk = chunk.collect::<Result<Vec<_>, _>>()?;
             if chunk.is_empty() {
-                break;
+                return Ok(());
             }
             self.documents.transact(|tx| {
                 let mut collection = self.within(tx);
                 chunk
                     .iter()
-                    .try_for_each(|key| collection.fill_index(&path, key))
+                    .try_for_each(|key| collection.fill_index(path, key))
             })?;
             done += chunk.len() as u64;
             progress(done);
         }
-        self.documents
-            .transact(|tx| self.within(tx).finish_index(&path))?;
-        Ok(true)
     }
 
     /// Drops the index on `path`. Returns whether there was one.
