@@ -13,6 +13,7 @@
 //! * Opening tells a torn tail (the end of a write that a crash interrupted: cut off, reported)
 //!   from damage (bytes that were durable and have changed: an error that names file and offset,
 //!   and nothing is touched). See [`recovery`](self#torn-or-damaged).
+//! * A batch is there as a whole or not at all.
 //! * Indices of a group's entries are contiguous, in memory and on disk.
 //!
 //! What it does not: it starts no thread, takes no decision about commitment, and does not know
@@ -23,7 +24,7 @@
 //! Unsynced blocks reach the disk in any order, so a valid record behind a bad one proves nothing
 //! by itself. Each batch therefore carries the position up to which the log was durable when the
 //! batch was written. A bad record that a later valid batch (or a later segment) claims as
-//! durable is damage. Any other is a torn tail. The last batch before a crash is claimed
+//! durable is damage. Any other is a torn tail, cut off where its batch starts. The last batch before a crash is claimed
 //! by nobody yet; [`LogWriter::claim`] closes that window when a log becomes idle or is closed.
 //!
 //! The byte layout is in `docs/format.md`.

@@ -86,18 +86,74 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(openapi::document))
 }
 
-/// The whole service. The last layer is the first to see a request.
+/// The whole service.
 pub(crate) fn router(app: &Arc<App>) -> Router {
     let (router, _) = routes().split_for_parts();
+    layers(router, app).with_state(Arc::clone(app))
+}
+
+/// Puts around all routes what every request goes through; the last one sees it first.
+fn layers(router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
+    let app = || Arc::clone(app);
     router
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(app),
-            guard::guard,
-        ))
-        .layer(CatchPanicLayer::custom(problem::panicked))
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(app),
-            observe::observe,
-        ))
-        .with_state(Arc::clone(app))
+        .layer(middleware::from_fn_with_state(app(), guard::guard))
+        .layer(middleware::from_fn_with_state(app(), observe::observe))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::extract::State;
+    use axum::routing::get;
+    use http_body_util::BodyExt as _;
+    use hyper::service::Service as _;
+    use hyper::{Request, StatusCode};
+    use hyper_util::service::TowerToHyperService;
+
+    use super::*;
+    use crate::observe::Deadline;
+    use crate::problem::Problem;
+    use crate::{operation, problem};
+
+    async fn at_once() {
+        panic!("with a secret");
+    }
+
+    async fn on_a_thread(State(app): State<Arc<App>>, deadline: Deadline) -> Result<(), Problem> {
+        operation::read(&app, deadline, |_, _| panic!("with a secret")).await
+    }
+
+    /// A defect in a handler costs its caller an answer with status 500, nobody else anything.
+    #[tokio::test]
+    async fn panics_are_answered() {
+        let db = Database::in_memory().unwrap();
+        let config = ServerConfig::default();
+        let app = App::new(config.clone(), config.listen, &db).unwrap();
+        let routes = Router::new()
+            .route("/at-once", get(at_once))
+            .route("/on-a-thread", get(on_a_thread));
+        let service = TowerToHyperService::new(layers(routes, &app).with_state(Arc::clone(&app)));
+        for path in ["/at-once", "/on-a-thread"] {
+            let request = Request::get(path).header("host", "localhost");
+            let response = service
+                .call(request.body(Body::empty()).unwrap())
+                .await
+                .unwrap();
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            assert_eq!(response.headers()["content-type"], problem::MEDIA_TYPE);
+            assert!(response.headers().contains_key("x-request-id"));
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            let body = String::from_utf8(body.to_vec()).unwrap();
+            assert!(
+                body.contains("/problems/internal") && !body.contains("secret"),
+                "{body}"
+            );
+        }
+        let places = app.limits.concurrent_operations;
+        assert_eq!(
+            app.operations.available_permits(),
+            places,
+            "a place was lost"
+        );
+    }
 }

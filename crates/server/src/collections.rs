@@ -14,7 +14,7 @@ use crate::extract::Segments;
 use crate::negotiate::{json, put_header};
 use crate::observe::Deadline;
 use crate::openapi::{CollectionParameter, ReadProblems, WriteProblems};
-use crate::operation;
+use crate::operation::{self, Progress};
 use crate::problem::{Kind, Problem};
 use crate::query::Parameters;
 
@@ -108,7 +108,7 @@ pub(crate) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let all = operation::read(&app, deadline, |app| Ok(app.documents.list()?)).await?;
+    let all = operation::read(&app, deadline, |app, _| Ok(app.documents.list()?)).await?;
     let collections = all.into_iter().map(Collection::from).collect();
     json(StatusCode::OK, &Collections { collections })
 }
@@ -132,7 +132,7 @@ pub(crate) async fn info(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let found = operation::read(&app, deadline, move |app| describe(app, &name)).await?;
+    let found = operation::read(&app, deadline, move |app, _| describe(app, &name)).await?;
     json(StatusCode::OK, &found)
 }
 
@@ -160,7 +160,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
     let location = url(&name);
-    let work = move |app: &App, _: &operation::Progress| {
+    let work = move |app: &App, _: &Progress| {
         let new = app.documents.collection(&name)?.create()?;
         Ok((new, describe(app, &name)?))
     };
@@ -191,7 +191,7 @@ pub(crate) async fn remove(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let work = move |app: &App, _: &operation::Progress| {
+    let work = move |app: &App, _: &Progress| {
         if app.documents.collection(&name)?.drop_collection()? {
             Ok(StatusCode::NO_CONTENT.into_response())
         } else {

@@ -27,7 +27,7 @@ use crate::openapi::{
     CollectionParameter, Document, FindParameters, IdParameter, Inserted, Page, ReadProblems,
     WriteProblems,
 };
-use crate::operation;
+use crate::operation::{self, Progress};
 use crate::problem::{Kind, Problem, json_error};
 use crate::query::Parameters;
 
@@ -110,7 +110,7 @@ pub(crate) async fn find(
     let parameters = Parameters::parse(&query.unwrap_or_default(), KNOWN)?;
     let question = question(&app, &name, &parameters, wanted)?;
     let next_url = question.next_url.clone();
-    let work = move |app: &App| page(app, &name, &question);
+    let work = move |app: &App, progress: &Progress| page(app, &name, &question, progress);
     let answer = operation::read(&app, deadline, work).await?;
     let mut response = text(StatusCode::OK, wanted, answer.body);
     if let Some(cursor) = answer.next {
@@ -176,7 +176,12 @@ fn question(
     })
 }
 
-fn page(app: &App, name: &str, question: &Question) -> Result<Answer, Problem> {
+fn page(
+    app: &App,
+    name: &str,
+    question: &Question,
+    progress: &Progress,
+) -> Result<Answer, Problem> {
     let collection = app.documents.collection(name)?;
     let snapshot = collection.snapshot();
     if !collection.exists_in(&snapshot)? {
@@ -204,6 +209,9 @@ fn page(app: &App, name: &str, question: &Question) -> Result<Answer, Problem> {
         }
         count += 1;
         cursor = answers.cursor();
+        if progress.is_given_up() {
+            return Err(operation::busy("nobody waits for the answer any more"));
+        }
     }
     let next = cursor.filter(|_| follows).map(|cursor| cursor.to_string());
     if !lines {
@@ -261,7 +269,7 @@ pub(crate) async fn get(
 ) -> Result<Response, Problem> {
     let wanted = wanted(&headers, &[Media::Json])?;
     crate::collections::no_parameters(query)?;
-    let work = move |app: &App| {
+    let work = move |app: &App, _: &Progress| {
         let collection = app.documents.collection(&name)?;
         let candidates = id::text::parse(&id)?;
         let snapshot = collection.snapshot();
@@ -312,7 +320,7 @@ pub(crate) async fn replace(
     let wanted = wanted(&headers, &[Media::Json])?;
     crate::collections::no_parameters(query)?;
     let collection_name = name.clone();
-    let work = move |app: &App, _: &operation::Progress| {
+    let work = move |app: &App, _: &Progress| {
         let collection = app.documents.collection(&name)?;
         let candidates = id::text::parse(&id)?;
         let document = parse_document(&body.bytes).map_err(|error| json_error(&error))?;
@@ -385,7 +393,7 @@ pub(crate) async fn remove(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     crate::collections::no_parameters(query)?;
-    let work = move |app: &App, _: &operation::Progress| {
+    let work = move |app: &App, _: &Progress| {
         let collection = app.documents.collection(&name)?;
         let candidates = id::text::parse(&id)?;
         let deleted = app.documents.transact(|tx| {

@@ -12,7 +12,7 @@ use crate::extract::Segments;
 use crate::negotiate::{json, put_header};
 use crate::observe::Deadline;
 use crate::openapi::{CollectionParameter, IndexParameter, WriteProblems};
-use crate::operation;
+use crate::operation::{self, Progress};
 use crate::problem::{Kind, Problem};
 
 /// Create an index
@@ -41,7 +41,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
     let location = url(&name);
-    let work = move |app: &App, _: &operation::Progress| {
+    let work = move |app: &App, _: &Progress| {
         let collection = app.documents.collection(&name)?;
         let new = collection.create_index(&path, |_| {})?;
         Ok((new, describe(app, &name)?))
@@ -71,7 +71,7 @@ pub(crate) async fn remove(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let work = move |app: &App, _: &operation::Progress| {
+    let work = move |app: &App, _: &Progress| {
         let collection = app.documents.collection(&name)?;
         if collection.drop_index(&path)? {
             return Ok(StatusCode::NO_CONTENT.into_response());

@@ -2,7 +2,10 @@
 //!
 //! HTTP/1.1, which every client speaks. A connection beyond the limit waits in the operating
 //! system's queue until another ends. One that does not send the head of a request in time is
-//! closed, also between two requests, so that idle clients do not hold places for ever.
+//! closed, also between two requests, so that idle clients do not hold places for ever; so is one
+//! that takes nothing of its answer for as long as a request may take.
+
+mod stall;
 
 use std::future::Future;
 use std::pin::pin;
@@ -19,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::app::App;
+use stall::WriteLimit;
 
 /// How long the head of a request may take, if the time limit of requests is not shorter.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,6 +45,7 @@ pub(crate) async fn serve(
     let places = app.limits.connections.min(Semaphore::MAX_PERMITS);
     let places = Arc::new(Semaphore::new(places));
     let service = TowerToHyperService::new(router);
+    let stalled = app.limits.request_timeout;
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -55,7 +60,10 @@ pub(crate) async fn serve(
             continue;
         };
         let counted = app.metrics.connection();
-        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+        let connection = http.serve_connection(
+            TokioIo::new(WriteLimit::new(stream, stalled)),
+            service.clone(),
+        );
         let connection = graceful.watch(connection);
         connections.spawn(async move {
             let _held = (place, counted);

@@ -62,9 +62,9 @@ enum Access {
 pub(crate) async fn read<T: Send + 'static>(
     app: &Arc<App>,
     deadline: Deadline,
-    work: impl FnOnce(&App) -> Result<T, Problem> + Send + 'static,
+    work: impl FnOnce(&App, &Progress) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    run(app, deadline, Access::Read, |app, _| work(app)).await
+    run(app, deadline, Access::Read, work).await
 }
 
 /// Runs an operation that may change something.

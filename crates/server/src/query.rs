@@ -47,8 +47,10 @@ impl Parameters {
             return Ok(None);
         };
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        match text.parse::<usize>() {
-            Ok(number) if digits && number >= min => Ok(Some(number)),
+        // As far as the description says that a number may go.
+        let number = text.parse::<i64>().ok().filter(|_| digits);
+        match number.and_then(|number| usize::try_from(number).ok()) {
+            Some(number) if number >= min => Ok(Some(number)),
             _ => {
                 let detail = format!("{name} must be a whole number, at least {min}");
                 Err(Problem::new(Kind::InvalidParameter, detail).parameter(name))

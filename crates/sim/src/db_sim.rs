@@ -93,7 +93,7 @@ impl Sim {
         disk.set_skip_syncs(config.defect == Defect::SkippedSyncs);
         disk.set_skip_dir_syncs(config.defect == Defect::SkippedDirSyncs);
         Self {
-            value_bytes: [30, 30, 2_000, 8_000][rng.index(4)],
+            value_bytes: [30, 3_000, 12_000, 30_000][rng.index(4)],
             rng,
             disk,
             story: Story::default(),

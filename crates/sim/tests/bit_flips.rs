@@ -18,7 +18,9 @@ use nexusbase_io::Env;
 use nexusbase_io::sim::SimDisk;
 
 const FOLDER: &str = "/db";
-const COMMITS: usize = 60;
+const COMMITS: u8 = 60;
+/// Of unused space, every so manieth byte is swept, and all of it by the ignored test.
+const UNUSED_STEP: usize = 16;
 
 /// All rows of all trees.
 type Rows = BTreeMap<(String, Vec<u8>), Vec<u8>>;
@@ -70,13 +72,9 @@ fn database(end: End) -> (SimDisk, Rows, Rows) {
         before = read(&db);
         db.transact(|tx| {
             let (a, b) = (tx.tree("a")?.unwrap(), tx.tree("b")?.unwrap());
-            // Three large values, so that there are several segments but not many entries.
-            let large = if n % 20 == 10 { 50_000 } else { 40 };
-            tx.put(
-                a,
-                format!("key {}", n % 30).as_bytes(),
-                &vec![n as u8; large],
-            )?;
+            // Three large values, so that there are three segments but not many entries.
+            let large = if n % 20 == 10 { 36_000 } else { 40 };
+            tx.put(a, format!("key {}", n % 30).as_bytes(), &vec![n; large])?;
             tx.put(b, format!("key {n}").as_bytes(), b"value")?;
             Ok::<_, Error>(())
         })
@@ -104,26 +102,36 @@ struct Outcome {
 }
 
 /// Flips one bit of every byte of every file (all eight where the byte is in the first 300 of its
-/// file or beside the end of the log), each on a fresh copy of the disk.
-fn sweep(disk: &SimDisk, rows: &Rows, before: &Rows) -> Outcome {
+/// file or beside the end of the log; every `step`-th byte in the zeros behind that), each in the
+/// same disk: an error must leave it as it is, flipped back. Where there is none, a copy goes on.
+fn sweep(disk: &SimDisk, rows: &Rows, before: &Rows, step: usize) -> Outcome {
+    sweep_files(disk, disk.paths(), rows, before, step)
+}
+
+fn sweep_files(
+    disk: &SimDisk,
+    paths: Vec<PathBuf>,
+    rows: &Rows,
+    before: &Rows,
+    step: usize,
+) -> Outcome {
     let mut flips: Vec<(PathBuf, u64, u8)> = Vec::new();
-    for path in disk.paths() {
+    for path in paths {
         let bytes = disk.file_bytes(&path).unwrap();
         let used = bytes.iter().rposition(|b| *b != 0).unwrap_or(0);
         for at in 0..bytes.len() {
+            if at > used + 100 && at % step != 0 {
+                continue;
+            }
             let all = at < 300 || (used.saturating_sub(100)..used + 100).contains(&at);
-            let bits = if all {
-                0..8
-            } else {
-                (at % 8) as u8..(at % 8) as u8 + 1
-            };
+            let bits = (0..8_u8).filter(|bit| all || usize::from(*bit) == at % 8);
             flips.extend(bits.map(|bit| (path.clone(), at as u64, bit)));
         }
     }
     let (next, outcome) = (AtomicUsize::new(0), Mutex::new(Outcome::default()));
     let work = || {
+        let mut copy = disk.fork();
         while let Some((path, offset, bit)) = flips.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let copy = disk.fork();
             copy.flip_bit(path, *offset, *bit).unwrap();
             let at = format!("{} offset {offset} bit {bit}", path.display());
             match open(&copy) {
@@ -131,7 +139,9 @@ fn sweep(disk: &SimDisk, rows: &Rows, before: &Rows) -> Outcome {
                     let text = e.to_string();
                     let named = text.contains(&*path.to_string_lossy());
                     assert!(named && text.contains("offset "), "{at}: {text}");
+                    copy.flip_bit(path, *offset, *bit).unwrap();
                     outcome.lock().unwrap().refused += 1;
+                    continue;
                 }
                 Ok(db) if read(&db) == *rows => outcome.lock().unwrap().harmless += 1,
                 Ok(db) => {
@@ -140,7 +150,10 @@ fn sweep(disk: &SimDisk, rows: &Rows, before: &Rows) -> Outcome {
                     outcome.lock().unwrap().torn.push((path.clone(), *offset));
                 }
             }
+            copy = disk.fork();
         }
+        // The errors have changed nothing.
+        assert_eq!(read(&open(&copy).unwrap()), *rows);
     };
     std::thread::scope(|scope| {
         scope.spawn(work);
@@ -166,26 +179,43 @@ fn check_files(disk: &SimDisk) {
 fn a_flipped_bit_in_a_closed_database_is_harmless_or_refused() {
     let (disk, rows, before) = database(End::Closed);
     check_files(&disk);
-    let outcome = sweep(&disk, &rows, &before);
+    let outcome = sweep(&disk, &rows, &before, UNUSED_STEP);
     assert!(outcome.torn.is_empty(), "{outcome:?}");
-    assert!(outcome.refused > 100_000, "{outcome:?}");
+    assert!(outcome.refused > 50_000, "{outcome:?}");
 }
 
 #[test]
 fn a_flipped_bit_in_a_database_killed_when_idle_is_harmless_or_refused() {
     let (disk, rows, before) = database(End::KilledWhenIdle);
     check_files(&disk);
-    let outcome = sweep(&disk, &rows, &before);
+    let outcome = sweep(&disk, &rows, &before, UNUSED_STEP);
     assert!(outcome.torn.is_empty(), "{outcome:?}");
-    assert!(outcome.refused > 100_000, "{outcome:?}");
+    assert!(outcome.refused > 50_000, "{outcome:?}");
+}
+
+#[test]
+#[ignore = "a minute: also every byte of the unused space"]
+fn a_flipped_bit_in_unused_space_is_harmless() {
+    for end in [End::Closed, End::KilledWhenIdle] {
+        let (disk, rows, before) = database(end);
+        let outcome = sweep(&disk, &rows, &before, 1);
+        assert!(outcome.torn.is_empty(), "{outcome:?}");
+    }
 }
 
 #[test]
 fn only_the_last_batch_of_a_database_killed_at_work_can_be_cut_off_by_damage() {
     let (disk, rows, before) = database(End::KilledAtOnce);
-    let outcome = sweep(&disk, &rows, &before);
-    let (path, _) = outcome.torn.first().expect("the window is there");
-    assert!(outcome.torn.iter().all(|(other, _)| other == path));
+    let is_segment = |path: &PathBuf| path.extension().is_some_and(|e| e == "log");
+    let newest = disk.paths().into_iter().rfind(is_segment);
+    let outcome = sweep_files(
+        &disk,
+        newest.into_iter().collect(),
+        &rows,
+        &before,
+        UNUSED_STEP,
+    );
+    assert!(!outcome.torn.is_empty(), "the window is there");
     let offsets: Vec<u64> = outcome.torn.iter().map(|(_, offset)| *offset).collect();
     let width = offsets.iter().max().unwrap() - offsets.iter().min().unwrap();
     assert!(width < 250, "the window is {width} bytes wide");

@@ -17,11 +17,12 @@ Each setting of `serve` can also come from a file (--config) or from an environm
 #[command(disable_help_subcommand = false, arg_required_else_help = true)]
 pub(super) struct Arguments {
     /// Say nothing but what was asked for, and errors
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Common options")]
     pub(super) quiet: bool,
 
     /// When to use colours (`auto` respects NO_COLOR and pipes)
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(help_heading = "Common options")]
     pub(super) color: ColorWhen,
 
     #[command(subcommand)]

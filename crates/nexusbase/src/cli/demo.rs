@@ -66,7 +66,7 @@ fn prepare(arguments: &DemoArgs, documents: &Documents, terminal: Terminal) -> O
     // The indexes come last: where they are ready, everything is there.
     let is_ready = collection.info()?.is_some_and(|info| {
         let ready = |path: &&str| info.indexes.iter().any(|i| i.path == **path && i.ready);
-        INDEXES.iter().all(|path| ready(&path))
+        INDEXES.iter().all(ready)
     });
     if is_ready {
         terminal.done(format_args!(
@@ -176,14 +176,14 @@ fn commands(program: &str, address: SocketAddr) -> Vec<Example> {
     });
     examples.push(Example {
         about: "One document by its _id",
-        commands: vec![format!("curl -s {documents}/sqlite3")],
+        commands: vec![format!("curl -s {documents}/sqlite3 -w '\\n'")],
     });
     examples.push(Example {
         about: "A document of your own, in a collection of your own",
         commands: vec![
             format!(
                 "curl -s {server}/collections/notes/documents -H 'Content-Type: \
-                 application/json' -d '{{\"text\": \"hello\", \"tags\": [\"first\"]}}'"
+                 application/json' -d '{{\"text\": \"hello\", \"tags\": [\"first\"]}}' -w '\\n'"
             ),
             format!("{program} query notes --server {server}"),
         ],
@@ -201,7 +201,7 @@ impl Ask {
     }
 
     fn by_curl(&self, documents: &str) -> String {
-        let mut command = format!("curl -sG {documents}");
+        let mut command = format!("curl -sG {documents} -H 'Accept: application/x-ndjson'");
         let filter = [("filter", self.filter)];
         for (name, value) in filter.iter().chain(self.parameters) {
             let parameter = quote(&format!("{name}={value}"));

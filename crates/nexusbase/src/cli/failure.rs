@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use anstyle::{AnsiColor, Style};
 use nexusbase::{CommitError, Error, OpenError};
 use nexusbase_db::Error as DbError;
+use nexusbase_documents::SortError;
 use nexusbase_documents::store::NameError;
 use nexusbase_io::LockError;
 
@@ -136,6 +137,11 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
             Error::Database(DbError::Open(error)) => error.into(),
+            Error::Name(_)
+            | Error::Filter(_)
+            | Error::Sort(SortError::Path { .. } | SortError::Duplicate { .. })
+            | Error::Projection(_)
+            | Error::IndexPath { .. } => Self::usage(&error).because(error.source()),
             error => Self::from_error(&error),
         }
     }

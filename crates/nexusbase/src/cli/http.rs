@@ -179,12 +179,21 @@ impl Client {
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
-        let Problem { status, detail, .. } = problem;
+        let Problem {
+            status,
+            kind,
+            detail,
+            ..
+        } = problem;
+        // What the user wrote is wrong; that a server noticed it does not matter.
+        if kind.starts_with("invalid-") {
+            return Self::usage(detail);
+        }
         let failure = Self::new(format_args!(
             "the server answered {}: {detail}",
             status.as_u16()
         ));
-        match problem.kind.as_str() {
+        match kind.as_str() {
             "busy" | "conflict" => failure.hint("the server is busy; try again"),
             "outcome-unknown" => {
                 failure.hint("look whether the change is there before repeating it")

@@ -35,6 +35,7 @@ pub(super) fn run(arguments: &ImportArgs, terminal: Terminal) -> Outcome {
         store: &store,
         collection: &arguments.collection,
         on_error: arguments.on_error,
+        target: arguments.target.flags(),
         name: name(&arguments.file),
         bar: terminal.bytes_progress("importing", input.length),
         lines: Lines::new(input.reader),
@@ -85,6 +86,8 @@ struct Import<'a> {
     store: &'a Store,
     collection: &'a str,
     on_error: OnError,
+    /// As flags, for hints.
+    target: String,
     name: String,
     bar: ProgressBar,
     lines: Lines,
@@ -154,10 +157,11 @@ impl Import<'_> {
             return failure.hint("correct the line, or leave such lines out by --on-error skip");
         }
         failure.hint(format_args!(
-            "correct the line and import the rest: tail -n +{line} {} | nexusbase import {} - …; \
+            "correct the line and import the rest: tail -n +{line} {} | nexusbase import {} - {}; \
              or leave such lines out by --on-error skip",
             shell::quote(&self.name),
             self.collection,
+            self.target,
         ))
     }
 

@@ -90,8 +90,9 @@ fn content(record: &Record<'_>) -> String {
             vote.node,
             if vote.committed { ", committed" } else { "" }
         ),
-        Record::TruncateAfter { group, .. } => format!("group {group}"),
-        Record::PurgeUpTo { group, .. } => format!("group {group}"),
+        Record::TruncateAfter { group, .. } | Record::PurgeUpTo { group, .. } => {
+            format!("group {group}")
+        }
         Record::Checkpoint { group, purged, .. } => {
             format!("group {group}, purged up to {}", purged.index)
         }

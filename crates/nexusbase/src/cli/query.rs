@@ -60,9 +60,8 @@ fn print_table(store: &Store, question: &Question<'_>, terminal: Terminal) -> Ou
     let mut table = Table::new(anstream::stdout().lock(), width);
     let mut documents = 0;
     store.find(question, &mut |line| {
-        let row = match serde_json::from_str(line) {
-            Ok(Value::Object(row)) => row,
-            _ => return Err(Failure::new("an answer is no JSON object")),
+        let Ok(Value::Object(row)) = serde_json::from_str(line) else {
+            return Err(Failure::new("an answer is no JSON object"));
         };
         documents += 1;
         Ok(table.row(row)?)

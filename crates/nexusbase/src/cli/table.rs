@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use anstyle::Style;
+use nexusbase::documents::{id, json};
 use serde_json::{Map, Value};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -17,7 +18,9 @@ const SAMPLE_ROWS: usize = 100;
 /// The widest a column becomes while others want room.
 const COLUMN_WIDTH_MAX: usize = 60;
 /// The narrowest a column is made.
-const COLUMN_WIDTH_MIN: usize = 8;
+const COLUMN_WIDTH_MIN: usize = 12;
+/// The same for `_id`, which is what one has to recognise.
+const ID_WIDTH_MIN: usize = 32;
 /// Between columns.
 const GAP: &str = "  ";
 
@@ -129,27 +132,31 @@ fn natural(rows: &[Row]) -> Vec<Column> {
 
 /// Makes columns narrower until they fit, the widest first; then leaves out the last ones.
 fn fit(mut columns: Vec<Column>, width: usize) -> Vec<Column> {
-    let total = |columns: &[Column], cap: usize| {
-        let widths: usize = columns.iter().map(|column| column.width.min(cap)).sum();
-        widths + GAP.len() * columns.len().saturating_sub(1)
-    };
-    loop {
-        let widest = columns.iter().map(|column| column.width).max().unwrap_or(0);
-        let cap = if total(&columns, widest) <= width {
-            Some(widest)
-        } else {
-            let caps = (COLUMN_WIDTH_MIN..=COLUMN_WIDTH_MAX).rev();
-            caps.into_iter().find(|cap| total(&columns, *cap) <= width)
+    while columns.len() > 1 {
+        let total = |cap: usize| {
+            let widths: usize = columns.iter().map(|column| column.capped(cap)).sum();
+            widths + GAP.len() * (columns.len() - 1)
         };
-        if cap.is_none() && columns.len() > 1 {
-            columns.pop();
-            continue;
+        let caps = (COLUMN_WIDTH_MIN..=COLUMN_WIDTH_MAX).rev();
+        let mut caps = std::iter::once(usize::MAX).chain(caps);
+        if let Some(cap) = caps.find(|cap| total(*cap) <= width) {
+            for column in &mut columns {
+                column.width = column.capped(cap);
+            }
+            return columns;
         }
-        let cap = cap.unwrap_or(width).max(1);
-        for column in &mut columns {
-            column.width = column.width.min(cap);
-        }
-        return columns;
+        columns.pop();
+    }
+    for column in &mut columns {
+        column.width = column.width.min(width).max(1);
+    }
+    columns
+}
+
+impl Column {
+    fn capped(&self, cap: usize) -> usize {
+        let min = if self.name == "_id" { ID_WIDTH_MIN } else { 0 };
+        self.width.min(cap.max(min))
     }
 }
 
@@ -176,8 +183,23 @@ fn cell(value: &Value) -> String {
             let items: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
             printable(&items.join(", "))
         }
-        other => other.to_string(),
+        Value::Object(fields) if fields.len() == 1 => extended(value, fields),
+        other => printable(&other.to_string()),
     }
+}
+
+/// What extended JSON stands for, where that has a shorter text: ids and dates.
+fn extended(value: &Value, fields: &Row) -> String {
+    let text = value.to_string();
+    let short = match fields.iter().next() {
+        Some((name, Value::String(date))) if name == "$date" => Some(date.clone()),
+        Some((name, _)) if matches!(name.as_str(), "$oid" | "$binary") => {
+            let id = json::parse_value(text.as_bytes()).ok();
+            id.and_then(|id| id::text::format(id.as_raw_bson_ref()).ok())
+        }
+        _ => None,
+    };
+    printable(&short.unwrap_or(text))
 }
 
 /// The text without anything that a terminal would obey.
@@ -239,6 +261,16 @@ mod tests {
         let (text, hidden) = show(80, &rows);
         assert_eq!(text, "_id      n  t\na        5\nbbb  12345  x, y\n");
         assert!(hidden.is_empty());
+    }
+
+    #[test]
+    fn ids_and_dates_are_short() {
+        let uuid = json!({"$binary": {"base64": "AaH4hshjciatYUNGO2jvLQ==", "subType": "04"}});
+        let date = json!({"$date": "2026-01-01T00:00:00Z"});
+        let (text, _) = show(80, &[json!({"_id": uuid, "d": date, "o": {"a": 1}})]);
+        let line = text.lines().nth(1).unwrap();
+        let expected = "01a1f886-c863-7226-ad61-43463b68ef2d  2026-01-01T00:00:00Z  {\"a\":1}";
+        assert_eq!(line, expected);
     }
 
     #[test]

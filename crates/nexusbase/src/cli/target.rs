@@ -12,6 +12,7 @@ use nexusbase_io::Env;
 use super::args::TargetArgs;
 use super::failure::{Failure, Outcome};
 use super::http::Client;
+use super::shell;
 use super::store::Store;
 
 /// What happens if the folder holds no database.
@@ -43,6 +44,15 @@ impl TargetArgs {
         };
         let db = Database::open_with(&folder, options)?;
         Ok(Store::Folder(Documents::new(&db)))
+    }
+
+    /// The same target as flags, for a command that is suggested.
+    pub(super) fn flags(&self) -> String {
+        match (self.named_server(), self.named_folder()) {
+            (Some(server), _) => format!("--server {}", shell::quote(&server)),
+            (None, Some(folder)) => format!("--data {}", shell::quote(&folder.to_string_lossy())),
+            (None, None) => String::new(),
+        }
     }
 
     fn named_server(&self) -> Option<String> {

@@ -7,7 +7,7 @@
 
 use serde_json::json;
 use utoipa::openapi::schema::{
-    AdditionalProperties, ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema,
+    AdditionalProperties, ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type,
 };
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
@@ -64,12 +64,12 @@ pub(crate) struct FindParameters {
     /// How many documents at most; more than the server's limit (1000 unless configured
     /// otherwise) mean that limit.
     #[param(required = false, minimum = 1, example = 100)]
-    limit: Option<u32>,
+    limit: Option<i64>,
     /// How many documents to leave out first.
     #[param(required = false, minimum = 0, example = 0)]
-    skip: Option<u32>,
+    skip: Option<i64>,
     /// Where the page before ended: its `next`. Filter and sort must be the same.
-    #[param(required = false)]
+    #[param(required = false, min_length = 12, pattern = "^[A-Za-z0-9_\\-]+$")]
     cursor: Option<String>,
     /// Paths of the fields to answer, with commas between them; `_id` is always there.
     #[param(required = false, example = "name,size")]
@@ -110,6 +110,11 @@ impl PartialSchema for Document {
                  `$` and contain no dot.",
             ))
             .additional_properties(Some(AdditionalProperties::FreeForm(true)))
+            .property_names(Some(
+                ObjectBuilder::new()
+                    .schema_type(Type::String)
+                    .pattern(Some("^[^$.\\x00][^.\\x00]*$")),
+            ))
             .examples([json!({"_id": "zlib", "version": "1.3.1", "size": 1_500_000})])
             .into()
     }

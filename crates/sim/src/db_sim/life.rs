@@ -186,7 +186,7 @@ impl Sim {
     }
 
     pub(super) fn change_capacity(&mut self) {
-        let limit = (!self.tight).then(|| (64 << 10) * (1 + self.rng.below(6)));
+        let limit = (!self.tight).then(|| (64 << 10) * (1 + self.rng.below(3)));
         self.set_capacity(limit);
     }
 

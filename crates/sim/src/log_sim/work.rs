@@ -9,11 +9,14 @@ use super::model::{Model, Wrote, id};
 use super::{GROUPS, Sim};
 use crate::Check;
 
+/// An entry's term and payload.
+type Content = (Term, Arc<[u8]>);
+
 /// What was committed, by group and index; survives all lives.
 #[derive(Debug, Default)]
 pub(super) struct Committed {
     last: BTreeMap<Group, u64>,
-    entries: BTreeMap<(Group, u64), (Term, Arc<[u8]>)>,
+    entries: BTreeMap<(Group, u64), Content>,
 }
 
 impl Committed {
@@ -29,7 +32,7 @@ impl Committed {
     }
 
     /// Commits entries of `group` up to `last`, behind `from`.
-    fn advance(&mut self, group: Group, from: u64, entries: &[(u64, (Term, Arc<[u8]>))]) -> u64 {
+    fn advance(&mut self, group: Group, from: u64, entries: &[(u64, Content)]) -> u64 {
         let mut last = from;
         for (index, entry) in entries {
             if *index == last + 1 {

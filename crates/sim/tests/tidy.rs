@@ -1,0 +1,258 @@
+//! Rules of the house that no compiler checks, each with its exceptions and their reasons.
+#![cfg(test)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A module is easier to hold in the head than this; more needs a reason.
+const FILE_LINES_MAX: usize = 700;
+const FUNCTION_LINES_MAX: usize = 100;
+
+/// Files that may be longer: (file, why).
+const LONG_FILES: &[(&str, &str)] = &[(
+    "crates/nexusbase/tests/cli.rs",
+    "one test per promise of the command line, all with the same few helpers",
+)];
+
+/// Functions that may be longer: (file, function, why).
+const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[(
+    "crates/server/tests/http/hostile.rs",
+    "targets",
+    "a table of requests",
+)];
+
+/// Where the outside world may be touched beside `crates/io/src`: (file, what, why).
+const WORLDLY: &[(&str, &str, &str)] = &[];
+
+/// Which crates a crate may use: those on lower floors.
+const FLOORS: &[(&str, u32)] = &[
+    ("nexusbase-io", 0),
+    ("nexusbase-log", 1),
+    ("nexusbase-forest", 1),
+    ("nexusbase-db", 2),
+    ("nexusbase-kv", 3),
+    ("nexusbase-documents", 3),
+    ("nexusbase-events", 3),
+    ("nexusbase-series", 3),
+    ("nexusbase-cluster", 4),
+    ("nexusbase-server", 5),
+    ("nexusbase", 6),
+    // Beside the house: sees all, is seen by none.
+    ("nexusbase-sim", u32::MAX),
+];
+
+fn root() -> PathBuf {
+    // Reached through the manifest's folder, so that it works from wherever it is run.
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// All files below `crates` that end in `.{extension}`, by their path from the root.
+fn files(extension: &str) -> BTreeMap<String, String> {
+    fn walk(dir: &Path, name: &str, extension: &str, found: &mut BTreeMap<String, String>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let entry = entry.unwrap();
+            let name = format!("{name}/{}", entry.file_name().to_string_lossy());
+            let path = entry.path();
+            if path.is_dir() {
+                if !name.ends_with("/target") && !name.ends_with("/node_modules") {
+                    walk(&path, &name, extension, found);
+                }
+            } else if path.extension().is_some_and(|found| found == extension) {
+                let bytes = std::fs::read_to_string(&path).unwrap();
+                found.insert(name, bytes);
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    walk(&root().join("crates"), "crates", extension, &mut found);
+    assert!(!found.is_empty(), "where are the files?");
+    found
+}
+
+fn is_source(name: &str) -> bool {
+    name.contains("/src/")
+}
+
+fn none(complaints: &[String]) {
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+/// Whether `line` has `word` where no identifier goes on before or behind it.
+fn has_word(line: &str, word: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(word).any(|(at, _)| {
+        !line[..at].ends_with(is_part) && !line[at + word.len()..].starts_with(is_part)
+    })
+}
+
+#[test]
+fn only_the_io_crate_touches_the_outside_world() {
+    let words = [
+        "std::fs",
+        "SystemTime",
+        "std::time::Instant",
+        "getrandom",
+        "rand",
+        "temp_dir",
+        "fastrand",
+        "uuid::Uuid::new_v4",
+    ];
+    let mut complaints = Vec::new();
+    for (name, text) in files("rs") {
+        if !is_source(&name) || name.starts_with("crates/io/") {
+            continue;
+        }
+        for (number, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            let instant = code.contains("std::time::{") && has_word(code, "Instant");
+            let found = words.iter().find(|word| has_word(code, word)).copied();
+            let Some(word) = found.or(instant.then_some("std::time::Instant")) else {
+                continue;
+            };
+            let excused = WORLDLY
+                .iter()
+                .any(|(file, what, _)| *file == name && *what == word);
+            if !excused {
+                complaints.push(format!("{name}:{}: {word}", number + 1));
+            }
+        }
+    }
+    none(&complaints);
+}
+
+/// The crates of this house that a manifest names, in whatever section.
+fn dependencies(manifest: &str) -> Vec<&str> {
+    let mut in_dependencies = false;
+    let mut found = Vec::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            in_dependencies = line.contains("dependencies");
+        } else if in_dependencies && line.starts_with("nexusbase") {
+            let end = line.find([' ', '.', '=']).unwrap_or(line.len());
+            found.push(&line[..end]);
+        }
+    }
+    found
+}
+
+#[test]
+fn a_crate_uses_only_crates_on_lower_floors() {
+    let floor = |name: &str| {
+        let known = FLOORS.iter().find(|(known, _)| *known == name);
+        known.unwrap_or_else(|| panic!("{name} is on no floor")).1
+    };
+    let mut complaints = Vec::new();
+    let manifests = files("toml");
+    let manifests: Vec<_> = manifests
+        .iter()
+        .filter(|(name, text)| name.ends_with("/Cargo.toml") && text.contains("[package]"))
+        .collect();
+    assert!(manifests.len() >= 6);
+    for (file, text) in manifests {
+        let name = text.lines().find_map(|line| {
+            let name = line.strip_prefix("name = \"")?;
+            name.strip_suffix('"')
+        });
+        let name = name.unwrap_or_else(|| panic!("{file} has no name"));
+        for used in dependencies(text) {
+            if floor(used) >= floor(name) {
+                complaints.push(format!("{name} must not use {used}"));
+            }
+        }
+    }
+    none(&complaints);
+}
+
+/// Functions and how many lines they have. The code is formatted, so a function ends at the first
+/// line that is its indentation and a closing brace.
+fn functions(text: &str) -> Vec<(String, usize)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (start, line) in lines.iter().enumerate() {
+        let code = line.trim_start();
+        let head = ["pub ", "pub(crate) ", "pub(super) ", "const ", "async "]
+            .iter()
+            .fold(code, |code, prefix| {
+                code.strip_prefix(prefix).unwrap_or(code)
+            });
+        let Some(name) = head.strip_prefix("fn ") else {
+            continue;
+        };
+        let end = format!("{}}}", &line[..line.len() - code.len()]);
+        let length = lines[start..].iter().position(|line| *line == end);
+        let name: String = name
+            .chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect();
+        // One-liners, and signatures in traits, end elsewhere: they are short.
+        let one_line = line.ends_with('}') || line.ends_with(';');
+        found.push((name, if one_line { 1 } else { length.unwrap_or(0) + 1 }));
+    }
+    found
+}
+
+#[test]
+fn files_and_functions_stay_short() {
+    let mut complaints = Vec::new();
+    for (name, text) in files("rs") {
+        let lines = text.lines().count();
+        if lines > FILE_LINES_MAX && !LONG_FILES.iter().any(|(file, _)| *file == name) {
+            complaints.push(format!("{name} has {lines} lines"));
+        }
+        for (function, lines) in functions(&text) {
+            let excused = LONG_FUNCTIONS
+                .iter()
+                .any(|(file, known, _)| *file == name && *known == function);
+            if lines > FUNCTION_LINES_MAX && !excused {
+                complaints.push(format!("{name}: fn {function} has {lines} lines"));
+            }
+        }
+    }
+    none(&complaints);
+}
+
+#[test]
+fn a_function_is_measured_from_its_head_to_its_brace() {
+    let text =
+        "impl A {\n    pub(crate) const fn long() {\n        {\n        }\n    }\n}\nfn b() {}\n";
+    let expected = [("long".to_owned(), 4), ("b".to_owned(), 1)];
+    assert_eq!(functions(text), expected);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    // In two halves, or this file would complain about itself.
+    let words = [
+        concat!("to", "do!"),
+        concat!("unimpl", "emented!"),
+        concat!("db", "g!"),
+        concat!("FIX", "ME"),
+        concat!("XX", "X:"),
+        // Where it was made is nobody's business.
+        concat!("/wo", "rk/"),
+    ];
+    let mut complaints = Vec::new();
+    for (name, text) in files("rs")
+        .into_iter()
+        .chain(files("toml"))
+        .chain(files("md"))
+    {
+        for (number, line) in text.lines().enumerate() {
+            if let Some(word) = words.iter().find(|word| line.contains(*word)) {
+                complaints.push(format!("{name}:{}: {word}", number + 1));
+            }
+        }
+    }
+    none(&complaints);
+}
+
+#[test]
+fn every_module_opens_with_what_it_is_for() {
+    let mut complaints = Vec::new();
+    for (name, text) in files("rs") {
+        if is_source(&name) && !text.starts_with("//!") && !text.starts_with("#![doc") {
+            complaints.push(format!("{name} does not say what it is for"));
+        }
+    }
+    none(&complaints);
+}
