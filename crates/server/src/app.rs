@@ -1,6 +1,6 @@
 //! The application: what handlers share, and which handler answers what.
 //!
-//! Routes are registered together with their descriptions ([`routes`]), so that the OpenAPI
+//! Routes are registered together with their descriptions ([`routes()`]), so that the OpenAPI
 //! document cannot leave one out.
 
 use std::net::SocketAddr;
@@ -97,6 +97,7 @@ fn layers(router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
     let app = || Arc::clone(app);
     router
         .layer(middleware::from_fn_with_state(app(), guard::guard))
+        .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(middleware::from_fn_with_state(app(), observe::observe))
 }
 

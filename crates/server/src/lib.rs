@@ -6,6 +6,16 @@
 //! stop. What the service answers is described, complete, in its OpenAPI document
 //! ([`openapi_json`], and `/openapi.json` of a running server).
 //!
+//! ```no_run
+//! use nexusbase_db::Database;
+//! use nexusbase_server::{ServerConfig, run_blocking};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let db = Database::open("data")?;
+//! run_blocking(ServerConfig::default(), db, |address| println!("http://{address}"))?;
+//! # Ok(()) }
+//! ```
+//!
 //! What it promises:
 //! * A write is acknowledged when the database has made it durable, and never before. When a time
 //!   limit ends a write whose outcome is not known yet, the answer says exactly that.
@@ -17,8 +27,8 @@
 //! machine that it runs on, and refuses a browser page that comes by a foreign name or from a
 //! foreign origin. See [`ServerConfig::allow_remote`].
 //!
-//! The way of a request: [`listen`] (a connection) → [`observe`] (request id, log line, metrics,
-//! problems) → [`guard`] (host, origin) → a handler, thin, one file for each noun → [`operation`]
+//! The way of a request: `listen` (a connection) → `observe` (request id, log line, metrics,
+//! problems) → `guard` (host, origin) → a handler, thin, one file for each noun → `operation`
 //! (a place among the concurrent operations, a thread that may wait) → the document model.
 
 mod app;

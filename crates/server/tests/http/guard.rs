@@ -48,7 +48,7 @@ fn hosts_that_are_none_are_refused() {
         let answer = server.raw(format!("{head}Connection: close\r\n\r\n").as_bytes());
         assert!(answer.starts_with("HTTP/1.1 400 "), "{head}: {answer}");
     }
-    let absolute = "GET http://example.com/collections HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let absolute = "GET http://example.com/collections HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     assert!(server.raw(absolute.as_bytes()).starts_with("HTTP/1.1 421 "));
     let old = server.raw(b"GET /collections HTTP/1.0\r\n\r\n");
     assert!(old.starts_with("HTTP/1.0 200 "), "{old}");

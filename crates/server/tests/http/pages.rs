@@ -114,6 +114,8 @@ fn pages_hold_while_others_write() {
     fill(&server, 700);
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        // Also when an assertion fails below.
+        let _stop = StopOnDrop(&stop);
         scope.spawn(|| {
             let mut n = 10_000;
             while !stop.load(Ordering::Relaxed) {
@@ -147,6 +149,13 @@ fn pages_hold_while_others_write() {
                 "a document was left out"
             );
         }
-        stop.store(true, Ordering::Relaxed);
     });
+}
+
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

@@ -38,6 +38,8 @@ fn a_request_under_way_is_answered() {
     server.get("/health").expect(200);
     server.stop();
     await_refusal(&server);
+    // Time enough for a server that would not wait.
+    std::thread::sleep(Duration::from_millis(200));
     slow.write_all(b": 1}").unwrap();
     let answer = read_all(&mut slow);
     assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
