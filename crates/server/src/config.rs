@@ -125,6 +125,9 @@ pub enum ServeError {
     /// The random source failed.
     #[error(transparent)]
     Random(#[from] nexusbase_io::Error),
+    /// The database failed while it was served.
+    #[error("{0}")]
+    Failed(CommitError),
     /// The database did not close in order.
     #[error("the database could not be closed: {0}")]
     Close(#[from] CommitError),

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 use std::num::NonZero;
+use std::time::Duration;
 
-use nexusbase_db::Database;
+use nexusbase_db::{CommitError, Database};
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -15,15 +16,21 @@ const WORKER_THREADS_MAX: usize = 8;
 /// Threads that work on the database, at most. Started when needed, and gone after a while.
 const BLOCKING_THREADS_MAX: usize = 128;
 
+/// How often the service looks whether the database has failed.
+const FAILURE_CHECK: Duration = Duration::from_millis(250);
+
 /// Serves the database until the process gets SIGTERM or SIGINT, then answers what is under way
 /// and closes the database. A second signal cuts short what is under way. `on_ready` hears the
 /// address as soon as callers can connect.
+///
+/// It also ends when the database has failed, because what is on disk is unknown then: a service
+/// that is started anew recovers, and one that went on could only refuse.
 ///
 /// Everything that was acknowledged is durable, as the database's mode promises, whenever and
 /// however this ends.
 ///
 /// # Errors
-/// As [`Server::bind`], or when the database cannot be closed in order.
+/// As [`Server::bind`], or when the database has failed or cannot be closed in order.
 pub fn run_blocking(
     config: ServerConfig,
     db: Database,
@@ -47,6 +54,7 @@ pub fn run_blocking(
         tokio::select! {
             result = run => result,
             () = second(&mut impatient) => Ok(()),
+            failed = failure(&db) => Err(ServeError::Failed(failed)),
         }
     });
     // Operations that have begun are let finish: what they have to say is not heard any more, but
@@ -62,6 +70,17 @@ async fn second(signals: &mut Signals) {
     signals.next().await;
     signals.next().await;
     tracing::warn!("a second signal: stopping at once");
+}
+
+/// Waits until the database has failed.
+async fn failure(db: &Database) -> CommitError {
+    let mut checks = tokio::time::interval(FAILURE_CHECK);
+    loop {
+        checks.tick().await;
+        if let Some(failed @ CommitError::Stopped(_)) = db.stopped() {
+            return failed;
+        }
+    }
 }
 
 /// The signals that tell the process to stop.

@@ -6,6 +6,7 @@
 )]
 
 mod documents;
+mod failure;
 mod guard;
 mod hostile;
 mod insert;
