@@ -57,7 +57,7 @@ pub use database::{Database, Stats};
 pub use error::{CommitError, Error, OpenError, ReadError, WriteError};
 pub use feed::{Change, ChangeFeed};
 pub use folder::{IDENTITY_FILE, LOCK_FILE, LOG_DIR};
-pub use nexusbase_forest::{Direction, KeyRange, TreeId};
+pub use nexusbase_forest::{Change as RowChange, Direction, KeyRange, Mutation, TreeId};
 pub use nexusbase_log::{Changed, Index, inspect as log_inspect};
 pub use options::{Durability, Options};
 pub use recovery::RecoveryReport;

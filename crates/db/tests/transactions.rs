@@ -153,6 +153,17 @@ fn a_dropped_tree_refuses_writes_also_from_transactions_that_saw_it() {
 }
 
 #[test]
+fn a_transaction_cannot_read_a_tree_that_it_has_dropped() {
+    let db = database();
+    let t = tree(&db, "t");
+    put(&db, t, "a", "1");
+    let mut tx = db.begin();
+    tx.drop_tree("t").unwrap();
+    tx.get(t, b"a").unwrap_err();
+    tx.scan(t, KeyRange::all(), Direction::Forward).unwrap_err();
+}
+
+#[test]
 fn a_tree_created_and_dropped_in_one_transaction_leaves_nothing() {
     let db = database();
     db.transact(|tx| {
