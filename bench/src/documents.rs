@@ -46,7 +46,10 @@ pub fn run(quick: bool, report: &mut Report) -> Result<()> {
             report.add_median(BENCH, work, name, rates, "documents/s", true);
         }
     }
-    report.note(format!("{rounds} alternating rounds, median; SQLite {}", rusqlite::version()));
+    report.note(format!(
+        "{rounds} alternating rounds, median; SQLite {}",
+        rusqlite::version()
+    ));
     Ok(())
 }
 
@@ -126,7 +129,9 @@ fn sqlite_per_writer(folder: &Path, texts: &Texts, writers: usize) -> Result<f64
     let rate = measure(texts, writers, |_| {
         let _one = opening.lock().map_err(|_| "a writer panicked")?;
         let connection = open_sqlite(&file)?;
-        Ok(Box::new(move |id, text| insert_sqlite(&connection, id, text)))
+        Ok(Box::new(move |id, text| {
+            insert_sqlite(&connection, id, text)
+        }))
     })?;
     check_sqlite(&file, texts.len())?;
     Ok(rate)
@@ -138,7 +143,11 @@ fn sqlite_shared(folder: &Path, texts: &Texts, writers: usize) -> Result<f64> {
     let rate = measure(texts, writers, |_| {
         let connection = std::sync::Arc::clone(&connection);
         Ok(Box::new(move |id, text| {
-            insert_sqlite(&*connection.lock().map_err(|_| "a writer panicked")?, id, text)
+            insert_sqlite(
+                &*connection.lock().map_err(|_| "a writer panicked")?,
+                id,
+                text,
+            )
         }))
     })?;
     check_sqlite(&file, texts.len())?;

@@ -16,7 +16,10 @@ const BENCH: &str = "recovery";
 /// Writes logs of one entry per commit, then opens them again and again.
 pub fn run(quick: bool, report: &mut Report) -> Result<()> {
     let (rounds, entries) = if quick { (1, 20_000) } else { (5, 1_000_000) };
-    for (work, random) in [("16-byte keys in order", false), ("16-byte keys at random", true)] {
+    for (work, random) in [
+        ("16-byte keys in order", false),
+        ("16-byte keys at random", true),
+    ] {
         let scratch = Scratch::new()?;
         write_keys(&scratch, entries, random)?;
         let rates = replay(&scratch, rounds)?;
@@ -32,7 +35,10 @@ pub fn run(quick: bool, report: &mut Report) -> Result<()> {
 
 fn options() -> Options {
     // How the log was written does not matter to who reads it.
-    Options { durability: Durability::Never, ..Options::default() }
+    Options {
+        durability: Durability::Never,
+        ..Options::default()
+    }
 }
 
 fn write_keys(scratch: &Scratch, entries: u64, random: bool) -> Result<()> {
@@ -40,7 +46,11 @@ fn write_keys(scratch: &Scratch, entries: u64, random: bool) -> Result<()> {
     let tree = db.transact(|tx| Ok::<_, Error>(tx.create_tree("keys")?))?;
     for number in 0..entries {
         // A bijection of 64-bit numbers, so that no two keys are the same.
-        let high = if random { number.wrapping_mul(0x9e37_79b9_7f4a_7c15) } else { number };
+        let high = if random {
+            number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        } else {
+            number
+        };
         let key = (u128::from(high) << 64 | u128::from(number)).to_be_bytes();
         db.transact(|tx| Ok::<_, Error>(tx.put(tree, &key, &[7; 100])?))?;
     }

@@ -39,7 +39,14 @@ impl Report {
     ) {
         rounds.sort_by(f64::total_cmp);
         let value = rounds[rounds.len() / 2];
-        self.rows.push(Row { bench, work: work.into(), system, value, unit, higher_is_better });
+        self.rows.push(Row {
+            bench,
+            work: work.into(),
+            system,
+            value,
+            unit,
+            higher_is_better,
+        });
     }
 
     /// Adds a sentence below the table.
@@ -52,20 +59,34 @@ impl Report {
     pub fn print(&self) {
         let mut works: BTreeMap<(usize, &str), Vec<&Row>> = BTreeMap::new();
         for row in &self.rows {
-            let first = self.rows.iter().position(|other| other.work == row.work).unwrap_or(0);
+            let first = self
+                .rows
+                .iter()
+                .position(|other| other.work == row.work)
+                .unwrap_or(0);
             works.entry((first, &row.work)).or_default().push(row);
         }
-        println!("{:<34} {:<34} {:>14}  {:<12} {:>8}", "work", "system", "value", "unit", "ratio");
+        println!(
+            "{:<34} {:<34} {:>14}  {:<12} {:>8}",
+            "work", "system", "value", "unit", "ratio"
+        );
         for rows in works.values() {
             let ours = rows.iter().find(|row| row.system == OURS);
             for row in rows {
                 // How many times better NexusBase is than this one.
                 let ratio = ours.filter(|ours| ours.system != row.system).map(|ours| {
-                    if row.higher_is_better { ours.value / row.value } else { row.value / ours.value }
+                    if row.higher_is_better {
+                        ours.value / row.value
+                    } else {
+                        row.value / ours.value
+                    }
                 });
                 let ratio = ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}x"));
                 let (work, system, value) = (&row.work, row.system, row.value);
-                println!("{work:<34} {system:<34} {value:>14.1}  {:<12} {ratio:>8}", row.unit);
+                println!(
+                    "{work:<34} {system:<34} {value:>14.1}  {:<12} {ratio:>8}",
+                    row.unit
+                );
             }
         }
         println!("(ratio: how many times better NexusBase is than the system in that row)");

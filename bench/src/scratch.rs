@@ -14,7 +14,9 @@ impl Scratch {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("scratch-{}-{number}", std::process::id());
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(name);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("target")
+            .join(name);
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))
     }

@@ -1,9 +1,9 @@
 //! Queries: from a filter, an order and a page to documents.
 //!
-//! 1. [`bounds`] turns the filter's conjuncts on a path into ranges of keys.
-//! 2. [`plan`] picks one access: by `_id`, by an index, or the whole collection; and says whether
+//! 1. `bounds` turns the filter's conjuncts on a path into ranges of keys.
+//! 2. `plan` picks one access: by `_id`, by an index, or the whole collection; and says whether
 //!    that access gives the order asked for.
-//! 3. [`answers`] reads, checks every document against the whole filter, sorts in bounded memory
+//! 3. `answers` reads, checks every document against the whole filter, sorts in bounded memory
 //!    where the access does not give the order, skips and limits.
 //!
 //! What it promises: the access changes the cost, never the answer. Pages by [`Cursor`] show each

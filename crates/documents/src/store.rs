@@ -2,7 +2,7 @@
 //!
 //! A collection has a tree of documents (key: the encoded `_id`, value: the BSON as it came) and a
 //! tree for each index (key: an encoded value, then the encoded `_id`; no value). Its
-//! [definition](definition) is a row of one more tree. Whatever changes a document changes the
+//! definition is a row of one more tree. Whatever changes a document changes the
 //! index rows in the same transaction, so an index never disagrees with its documents.
 //!
 //! Every operation exists once, on a [`Transaction`](nexusbase_db::Transaction)

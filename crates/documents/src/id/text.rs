@@ -90,7 +90,7 @@ pub fn format(id: RawBsonRef<'_>) -> Result<String, ValueError> {
 /// The text for an id that means nothing else: [`parse`] gives back this value and no other.
 ///
 /// # Errors
-/// As for [`format`].
+/// As for [`format()`].
 pub fn format_exact(id: RawBsonRef<'_>) -> Result<String, ValueError> {
     let mut out = String::new();
     json::write_value(id, Form::Canonical, &mut out)?;
