@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use hyper::{StatusCode, header};
-use nexusbase_documents::store::{CollectionInfo, IndexInfo};
+use nexusbase_documents::Error;
+use nexusbase_documents::store::{self, CollectionInfo, IndexInfo};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -80,7 +81,7 @@ pub(crate) fn no_parameters(query: Option<String>) -> Result<(), Problem> {
 }
 
 /// A collection's description; a problem if there is none.
-pub(crate) fn describe(app: &App, name: &str) -> Result<Collection, Problem> {
+fn describe(app: &App, name: &str) -> Result<Collection, Problem> {
     let info = app.documents.collection(name)?.info()?;
     info.map(Collection::from).ok_or_else(|| missing(name))
 }
@@ -159,12 +160,23 @@ pub(crate) async fn create(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
+    create_with(&app, deadline, name, store::Collection::create).await
+}
+
+/// Creates a collection or something in it, and answers with the collection's description: 201 if
+/// `create` says that it is new, 200 if it was there already.
+pub(crate) async fn create_with(
+    app: &Arc<App>,
+    deadline: Deadline,
+    name: String,
+    create: impl FnOnce(&store::Collection) -> Result<bool, Error> + Send + 'static,
+) -> Result<Response, Problem> {
     let location = url(&name);
     let work = move |app: &App, _: &Progress| {
-        let new = app.documents.collection(&name)?.create()?;
+        let new = create(&app.documents.collection(&name)?)?;
         Ok((new, describe(app, &name)?))
     };
-    let (new, collection) = operation::write(&app, deadline, work).await?;
+    let (new, collection) = operation::write(app, deadline, work).await?;
     if !new {
         return json(StatusCode::OK, &collection);
     }

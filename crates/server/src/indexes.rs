@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use hyper::{StatusCode, header};
+use hyper::StatusCode;
+use nexusbase_documents::store;
 
 use crate::app::App;
-use crate::collections::{Collection, describe, missing, no_parameters, url};
+use crate::collections::{Collection, create_with, missing, no_parameters};
 use crate::extract::Segments;
-use crate::negotiate::{json, put_header};
 use crate::observe::Deadline;
 use crate::openapi::{CollectionParameter, IndexParameter, WriteProblems};
 use crate::operation::{self, Progress};
@@ -40,19 +40,8 @@ pub(crate) async fn create(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let location = url(&name);
-    let work = move |app: &App, _: &Progress| {
-        let collection = app.documents.collection(&name)?;
-        let new = collection.create_index(&path, |_| {})?;
-        Ok((new, describe(app, &name)?))
-    };
-    let (new, collection) = operation::write(&app, deadline, work).await?;
-    if !new {
-        return json(StatusCode::OK, &collection);
-    }
-    let mut response = json(StatusCode::CREATED, &collection)?;
-    put_header(&mut response, header::LOCATION, &location);
-    Ok(response)
+    let create = move |collection: &store::Collection| collection.create_index(&path, |_| {});
+    create_with(&app, deadline, name, create).await
 }
 
 /// Drop an index

@@ -1,7 +1,8 @@
 //! Crash simulations: a seed decides everything that happens, and a model judges it.
 //!
 //! Two worlds are simulated on the [simulated disk](nexusbase_io::sim): the [log](log_sim) alone,
-//! with several groups and all kinds of records, and a whole [database](db_sim). Each runs random
+//! with several groups and all kinds of records, and a whole [database](db_sim). Chance, planned
+//! faults and death are the same for both, and are written once, in `world.rs`. Each runs random
 //! work, lets single operations fail, fills the disk, kills the process or cuts the power at any
 //! operation (also in the middle of a recovery), opens again, and compares what is there with a
 //! model that knows what was acknowledged, what was only submitted, and nothing else.
@@ -16,6 +17,8 @@ pub mod db_sim;
 pub mod log_sim;
 mod many;
 mod story;
+mod world;
 
 pub use many::{Batch, run_many};
 pub use story::{Check, Failure, Report, Story};
+pub use world::{Config, Defect};

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use nexusbase_io::Clock;
 use nexusbase_io::os::OsClock;
-use nexusbase_sim::{Batch, db_sim, log_sim, run_many};
+use nexusbase_sim::{Batch, Config, Failure, Report, db_sim, log_sim, run_many};
 
 const FAILURES_MAX: usize = 10;
 
@@ -54,21 +54,15 @@ fn simulate(arguments: &Arguments) -> Result<Batch, String> {
         steps,
         ..
     } = *arguments;
-    match arguments.world.as_str() {
-        "crash" => {
-            let mut config = db_sim::Config::default();
-            config.steps = steps.unwrap_or(config.steps);
-            let run = |seed| db_sim::run(seed, &config);
-            Ok(run_many(start, seeds, threads, FAILURES_MAX, run))
-        }
-        "log" => {
-            let mut config = log_sim::Config::default();
-            config.steps = steps.unwrap_or(config.steps);
-            let run = |seed| log_sim::run(seed, &config);
-            Ok(run_many(start, seeds, threads, FAILURES_MAX, run))
-        }
-        other => Err(format!("there is no simulation {other:?}")),
-    }
+    let run: fn(u64, &Config) -> Result<Report, Failure> = match arguments.world.as_str() {
+        "crash" => db_sim::run,
+        "log" => log_sim::run,
+        other => return Err(format!("there is no simulation {other:?}")),
+    };
+    let mut config = Config::default();
+    config.steps = steps.unwrap_or(config.steps);
+    let run = |seed| run(seed, &config);
+    Ok(run_many(start, seeds, threads, FAILURES_MAX, run))
 }
 
 fn main() -> ExitCode {

@@ -2,11 +2,21 @@
 //! passes says nothing unless this passes too.
 #![cfg(test)]
 
-use nexusbase_sim::{Failure, Report, db_sim, log_sim, run_many};
+use nexusbase_sim::{Config, Defect, Failure, Report, db_sim, log_sim, run_many};
+
+type Run = fn(u64, &Config) -> Result<Report, Failure>;
+
+fn with(defect: Defect) -> Config {
+    Config {
+        defect,
+        ..Config::default()
+    }
+}
 
 /// The first failure within `seeds` seeds.
-fn caught(seeds: u64, run: impl Fn(u64) -> Result<Report, Failure> + Sync) -> Failure {
-    let mut batch = run_many(0, seeds, 2, 1, run);
+fn caught(run: Run, defect: Defect, seeds: u64) -> Failure {
+    let config = with(defect);
+    let mut batch = run_many(0, seeds, 2, 1, |seed| run(seed, &config));
     assert_eq!(batch.failures.len(), 1, "not found in {seeds} seeds");
     let failure = batch.failures.remove(0);
     assert!(
@@ -18,51 +28,31 @@ fn caught(seeds: u64, run: impl Fn(u64) -> Result<Report, Failure> + Sync) -> Fa
     failure
 }
 
-fn log_defect(defect: log_sim::Defect, seeds: u64) -> Failure {
-    let config = log_sim::Config {
-        defect,
-        ..log_sim::Config::default()
-    };
-    caught(seeds, |seed| log_sim::run(seed, &config))
-}
-
-fn database_defect(defect: db_sim::Defect, seeds: u64) -> Failure {
-    let config = db_sim::Config {
-        defect,
-        ..db_sim::Config::default()
-    };
-    caught(seeds, |seed| db_sim::run(seed, &config))
-}
-
 #[test]
 fn a_skipped_sync_is_caught() {
-    database_defect(db_sim::Defect::SkippedSyncs, 20);
-    log_defect(log_sim::Defect::SkippedSyncs, 20);
+    caught(db_sim::run, Defect::SkippedSyncs, 20);
+    caught(log_sim::run, Defect::SkippedSyncs, 20);
 }
 
 #[test]
 fn a_skipped_sync_of_a_directory_is_caught() {
-    database_defect(db_sim::Defect::SkippedDirSyncs, 50);
-    log_defect(log_sim::Defect::SkippedDirSyncs, 50);
+    caught(db_sim::run, Defect::SkippedDirSyncs, 50);
+    caught(log_sim::run, Defect::SkippedDirSyncs, 50);
 }
 
 #[test]
 fn half_an_entry_applied_is_caught() {
-    database_defect(db_sim::Defect::HalfEntries, 20);
+    caught(db_sim::run, Defect::HalfEntries, 20);
 }
 
 #[test]
 fn a_segment_recycled_too_early_is_caught() {
-    log_defect(log_sim::Defect::EarlyRecycle, 2_000);
+    caught(log_sim::run, Defect::EarlyRecycle, 2_000);
 }
 
 #[test]
 fn a_failure_can_be_run_again_alone() {
-    let failure = log_defect(log_sim::Defect::SkippedSyncs, 20);
-    let config = log_sim::Config {
-        defect: log_sim::Defect::SkippedSyncs,
-        ..log_sim::Config::default()
-    };
-    let again = log_sim::run(failure.seed, &config).unwrap_err();
+    let failure = caught(log_sim::run, Defect::SkippedSyncs, 20);
+    let again = log_sim::run(failure.seed, &with(Defect::SkippedSyncs)).unwrap_err();
     assert_eq!(again.to_string(), failure.to_string());
 }

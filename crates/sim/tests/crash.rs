@@ -2,7 +2,7 @@
 //! `cargo run --release -p nexusbase-sim -- crash --seeds 100000 --start 1000000`.
 #![cfg(test)]
 
-use nexusbase_sim::{Batch, db_sim, log_sim, run_many};
+use nexusbase_sim::{Batch, Config, db_sim, log_sim, run_many};
 
 const DATABASE_SEEDS: u64 = 4_000;
 const LOG_SEEDS: u64 = 3_000;
@@ -25,7 +25,7 @@ fn no_failure(batch: &Batch) {
 
 #[test]
 fn no_acknowledged_commit_is_lost_and_no_half_of_one_appears() {
-    let config = db_sim::Config::default();
+    let config = Config::default();
     let batch = run_many(0, DATABASE_SEEDS, 2, 1, |seed| db_sim::run(seed, &config));
     no_failure(&batch);
     assert!(batch.report.conflicts > 100, "{:?}", batch.report);
@@ -33,7 +33,7 @@ fn no_acknowledged_commit_is_lost_and_no_half_of_one_appears() {
 
 #[test]
 fn the_log_is_what_it_was_after_some_whole_batch() {
-    let config = log_sim::Config::default();
+    let config = Config::default();
     let batch = run_many(0, LOG_SEEDS, 2, 1, |seed| log_sim::run(seed, &config));
     no_failure(&batch);
     assert!(batch.report.recycled > 100, "{:?}", batch.report);
@@ -41,15 +41,10 @@ fn the_log_is_what_it_was_after_some_whole_batch() {
 
 #[test]
 fn a_seed_gives_the_same_run_again() {
-    for seed in 0..20 {
-        let (log, db) = (log_sim::Config::default(), db_sim::Config::default());
-        assert_eq!(
-            log_sim::run(seed, &log).unwrap(),
-            log_sim::run(seed, &log).unwrap()
-        );
-        assert_eq!(
-            db_sim::run(seed, &db).unwrap(),
-            db_sim::run(seed, &db).unwrap()
-        );
+    let config = Config::default();
+    for run in [db_sim::run, log_sim::run] {
+        for seed in 0..20 {
+            assert_eq!(run(seed, &config).unwrap(), run(seed, &config).unwrap());
+        }
     }
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use nexusbase_db::{ChangeFeed, CommitError, Database, Durability, OpenError, Options, Snapshot};
 use nexusbase_io::Env;
-use nexusbase_io::sim::FaultKind;
 use nexusbase_log as log;
 
+use super::Sim;
 use super::model::State;
 use super::work::OpenTransaction;
-use super::{Defect, Sim};
-use crate::Check;
+use crate::world::{Death, Simulation, World};
+use crate::{Check, Defect};
 
 const FOLDER: &str = "/data/db";
 
@@ -25,54 +25,34 @@ pub(super) struct Life {
     pub(super) db: Database,
 }
 
-/// After so many broken openings nothing more is broken.
-const BROKEN_OPENINGS_MAX: u32 = 3;
+impl Simulation for Sim {
+    const NAME: &'static str = "crash";
 
-impl Sim {
-    /// Opens the database, compares what is there, and starts a life with it.
-    pub(super) fn open(&mut self) -> Check {
-        for attempt in 0.. {
-            self.clear_faults();
-            if attempt < BROKEN_OPENINGS_MAX && self.rng.chance(0.3) {
-                if self.rng.chance(0.5) {
-                    self.plan_fault();
-                } else {
-                    self.plan_end(40);
-                }
-            } else {
-                self.set_capacity(None);
-            }
-            if self.try_open()? {
-                break;
-            }
-            self.story.report.broken_openings += 1;
-            self.die();
-        }
-        self.clear_faults();
-        self.compare()
+    fn world(&mut self) -> &mut World {
+        &mut self.world
     }
 
     fn try_open(&mut self) -> Check<bool> {
-        self.durability = match self.rng.below(4) {
+        self.durability = match self.world.rng.below(4) {
             0 | 1 => Durability::Always,
             2 => Durability::Interval(Duration::from_millis(100)),
             _ => Durability::Never,
         };
         let options = Options {
             durability: self.durability,
-            segment_bytes: [64 << 10, 64 << 10, 96 << 10][self.rng.index(3)],
+            segment_bytes: [64 << 10, 64 << 10, 96 << 10][self.world.rng.index(3)],
             housekeeping_thread: false,
-            env: Env::simulated(&self.disk, self.rng.next_u64()),
-            broken_half_entries: self.defect == Defect::HalfEntries,
+            env: Env::simulated(&self.world.disk, self.world.rng.next_u64()),
+            broken_half_entries: self.world.defect == Defect::HalfEntries,
         };
-        let before = self.disk.operations();
+        let before = self.world.disk.operations();
         match Database::open_with(FOLDER, options) {
             Ok(db) => {
                 let torn = db.recovery().torn.is_some();
-                self.story.report.torn += u64::from(torn);
-                self.story.report.opened += 1;
+                self.world.story.report.torn += u64::from(torn);
+                self.world.story.report.opened += 1;
                 let text = format!("opened, {:?}, torn: {torn}", self.durability);
-                self.story.tell(text);
+                self.world.story.tell(text);
                 self.life = Some(Life {
                     transactions: Vec::new(),
                     snapshots: Vec::new(),
@@ -85,8 +65,8 @@ impl Sim {
             Err(e) => {
                 let full = io_error(&e).map(nexusbase_io::Error::is_no_space);
                 match full {
-                    Some(full) if self.excused(before) || (self.tight && full) => {
-                        self.story.tell(format!("opening broke off: {e}"));
+                    Some(full) if self.world.excused(before) || (self.world.tight && full) => {
+                        self.world.story.tell(format!("opening broke off: {e}"));
                         Ok(false)
                     }
                     _ => Err(format!("cannot open: {e}")),
@@ -95,21 +75,31 @@ impl Sim {
         }
     }
 
-    /// Ends the present life, in one of the four ways there are.
-    pub(super) fn end_life(&mut self) -> Check {
+    fn compare(&mut self) -> Check {
+        self.compare_recovered()
+    }
+
+    fn step(&mut self) -> Check {
+        let before = self.world.disk.operations();
+        self.act()?;
+        self.hear(before)
+    }
+
+    /// In one of the four ways there are: the two deaths, closing, and dropping.
+    fn end_life(&mut self) -> Check {
         let Some(life) = &mut self.life else {
             return Ok(());
         };
-        let violent = self.disk.is_crashed() || self.rng.chance(0.7);
+        let violent = self.world.disk.is_crashed() || self.world.rng.chance(0.7);
         if violent {
             self.die();
             return Ok(());
         }
         life.transactions.clear();
-        let before = self.disk.operations();
-        if self.rng.chance(0.5) {
+        let before = self.world.disk.operations();
+        if self.world.rng.chance(0.5) {
             let closed = life.db.close();
-            self.story.tell(format!("close: {closed:?}"));
+            self.world.story.tell(format!("close: {closed:?}"));
             self.hear(before)?;
             match closed {
                 Ok(()) => {
@@ -121,81 +111,23 @@ impl Sim {
                 Err(e) => return Err(format!("close: {e}")),
             }
         }
-        self.story.tell("the database is dropped");
+        self.world.story.tell("the database is dropped");
         self.life = None;
         self.hear_answers()?;
         self.in_flight.clear();
         // A fault that the drop has met, or nobody: what nobody was told of may be lost.
-        if self.disk.is_crashed() || self.disk.counters().failed_dir_syncs > 0 {
+        if self.world.disk.is_crashed() || self.world.must_restart() {
             self.die();
         }
         Ok(())
     }
 
-    /// The power goes, or only the process.
-    pub(super) fn die(&mut self) {
-        // A file system whose journal failed answers no more before a restart.
-        let must_restart = self.disk.counters().failed_dir_syncs > 0;
-        if must_restart || self.rng.chance(0.6) {
-            self.story.tell("the power goes");
-            self.story.report.power_cuts += 1;
-            self.disk.crash(self.rng.next_u64());
+    fn die(&mut self) {
+        if self.world.die() == Death::PowerCut {
             self.timeline.acknowledged = self.timeline.durable;
-        } else {
-            self.story.tell("the process is killed");
-            self.story.report.kills += 1;
-            self.disk.kill();
         }
         self.life = None;
         self.in_flight.clear();
-        self.planned = None;
-    }
-
-    /// Whether an operation since `before` was made to fail.
-    pub(super) fn excused(&mut self, before: u64) -> bool {
-        let met = self
-            .planned
-            .is_some_and(|at| before < at && at <= self.disk.operations());
-        if met {
-            self.story.report.failed_operations += 1;
-        }
-        met || self.disk.is_crashed()
-    }
-
-    fn clear_faults(&mut self) {
-        self.disk.clear_faults();
-        self.planned = None;
-    }
-
-    pub(super) fn plan_fault(&mut self) {
-        self.clear_faults();
-        let n = 1 + self.rng.below(14);
-        let kind = [FaultKind::Io, FaultKind::NoSpace][self.rng.index(2)];
-        self.story
-            .tell(format!("operation {n} from now will fail: {kind:?}"));
-        self.planned = Some(self.disk.operations() + n);
-        self.disk.fail_at(n, kind);
-    }
-
-    pub(super) fn plan_end(&mut self, within: u64) {
-        self.clear_faults();
-        let n = 1 + self.rng.below(within);
-        self.story
-            .tell(format!("operation {n} from now will be the last"));
-        self.disk.crash_at(n);
-    }
-
-    pub(super) fn change_capacity(&mut self) {
-        let limit = (!self.tight).then(|| (64 << 10) * (1 + self.rng.below(3)));
-        self.set_capacity(limit);
-    }
-
-    fn set_capacity(&mut self, limit: Option<u64>) {
-        if limit.is_some() || self.tight {
-            self.story.tell(format!("capacity: {limit:?}"));
-        }
-        self.disk.set_capacity(limit);
-        self.tight = limit.is_some();
     }
 }
 

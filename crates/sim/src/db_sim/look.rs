@@ -8,7 +8,7 @@ use crate::Check;
 
 impl Sim {
     /// Compares a database that was just opened with what it may be.
-    pub(super) fn compare(&mut self) -> Check {
+    pub(super) fn compare_recovered(&mut self) -> Check {
         let Some(life) = &self.life else {
             return Err("there is no life".to_owned());
         };
@@ -29,7 +29,7 @@ impl Sim {
         drain(&mut feed, &mut next, &self.timeline)?;
         same("the feed", &(found + 1), &next)?;
         self.timeline.acknowledge(found, true);
-        self.story.tell(format!("it has {found} commits"));
+        self.world.story.tell(format!("it has {found} commits"));
         Ok(())
     }
 
@@ -38,18 +38,18 @@ impl Sim {
         let Some(life) = &mut self.life else {
             return Ok(());
         };
-        let direction = direction(self.rng.chance(0.5));
+        let direction = direction(self.world.rng.chance(0.5));
         for (snapshot, state) in &life.snapshots {
             compare_all(snapshot, state, direction)?;
         }
         let snapshot = life.db.snapshot();
         let state = self.timeline.state_at(snapshot.index().get());
         compare_all(&snapshot, &state, direction)?;
-        if self.rng.chance(0.3) {
+        if self.world.rng.chance(0.3) {
             life.snapshots.push((snapshot, state));
         }
         if life.snapshots.len() > 3 {
-            let gone = self.rng.index(life.snapshots.len());
+            let gone = self.world.rng.index(life.snapshots.len());
             life.snapshots.remove(gone);
         }
         Ok(())
@@ -57,9 +57,9 @@ impl Sim {
 
     /// Lets the change feed catch up.
     pub(super) fn follow(&mut self) -> Check {
-        let before = self.disk.operations();
+        let before = self.world.disk.operations();
         let outcome = self.follow_feed();
-        if outcome.is_err() && self.excused(before) {
+        if outcome.is_err() && self.world.excused(before) {
             if let Some(life) = &mut self.life {
                 life.feed = None;
             }
@@ -74,7 +74,7 @@ impl Sim {
         };
         let visible = life.db.snapshot().index().get();
         if life.feed.is_none() {
-            let from = 1 + self.rng.below(visible + 1);
+            let from = 1 + self.world.rng.below(visible + 1);
             let feed = subscribe(&life.db, from)?;
             life.feed = Some((feed, from));
         }

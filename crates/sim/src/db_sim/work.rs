@@ -38,7 +38,7 @@ struct Dice {
 impl Sim {
     fn dice(&mut self) -> Dice {
         Dice {
-            rng: SimRng::new(self.rng.next_u64()),
+            rng: SimRng::new(self.world.rng.next_u64()),
             value_bytes: self.value_bytes,
         }
     }
@@ -49,16 +49,18 @@ impl Sim {
         let Some(life) = &mut self.life else {
             return Ok(());
         };
-        if life.transactions.is_empty() || (life.transactions.len() < 3 && self.rng.chance(0.4)) {
+        if life.transactions.is_empty()
+            || (life.transactions.len() < 3 && self.world.rng.chance(0.4))
+        {
             let tx = life.db.begin();
             let local = self.timeline.state_at(tx.snapshot_index().get());
             let steps = Vec::new();
             let work = Work { local, steps };
             life.transactions.push(OpenTransaction { tx, work });
         }
-        let one = self.rng.index(life.transactions.len());
+        let one = self.world.rng.index(life.transactions.len());
         let OpenTransaction { tx, work } = &mut life.transactions[one];
-        for _ in 0..=self.rng.below(3) {
+        for _ in 0..=self.world.rng.below(3) {
             work.step(tx, &mut dice)?;
         }
         Ok(())
@@ -73,19 +75,19 @@ impl Sim {
         else {
             return self.work_on_transaction();
         };
-        let one = self.rng.index(life.transactions.len());
+        let one = self.world.rng.index(life.transactions.len());
         let OpenTransaction { tx, work } = life.transactions.remove(one);
         let before = tx.snapshot_index().get();
         match tx.commit() {
             Ok(handle) => self.accepted(handle, work, before)?,
             Err(CommitError::Conflict { .. }) if self.timeline.last() > before => {
-                self.story.tell("a commit is refused: conflict");
-                self.story.report.conflicts += 1;
+                self.world.story.tell("a commit is refused: conflict");
+                self.world.story.report.conflicts += 1;
             }
             Err(CommitError::Stopped(_)) if self.has_stopped() => {}
             Err(e) => return Err(format!("commit: {e}")),
         }
-        match self.rng.below(3) {
+        match self.world.rng.below(3) {
             0 => self.wait_for_one(),
             _ => Ok(()),
         }
@@ -94,7 +96,7 @@ impl Sim {
     /// Runs a transaction as users do, with automatic retry.
     pub(super) fn transact(&mut self) -> Check {
         let mut dice = self.dice();
-        let (stay, timeline) = (self.rng.chance(0.7), &mut self.timeline);
+        let (stay, timeline) = (self.world.rng.chance(0.7), &mut self.timeline);
         let Some(life) = &mut self.life else {
             return Ok(());
         };
@@ -141,7 +143,8 @@ impl Sim {
             .collect();
         let text: Vec<String> = ops.iter().map(tell).collect();
         let index = self.timeline.push(ops, head);
-        self.story
+        self.world
+            .story
             .tell(format!("commit {index} submitted: [{}]", text.join(", ")));
         self.in_flight.push_back((index, handle));
         Ok(())
@@ -152,10 +155,12 @@ impl Sim {
         if self.in_flight.is_empty() {
             return Ok(());
         }
-        let one = self.rng.index(self.in_flight.len());
+        let one = self.world.rng.index(self.in_flight.len());
         let (index, handle) = &self.in_flight[one];
         let answer = handle.wait();
-        self.story.tell(format!("waited for {index}: {answer:?}"));
+        self.world
+            .story
+            .tell(format!("waited for {index}: {answer:?}"));
         Ok(())
     }
 
@@ -164,7 +169,7 @@ impl Sim {
             return Ok(());
         };
         life.db.housekeeping_step();
-        self.story.tell("housekeeping");
+        self.world.story.tell("housekeeping");
         if matches!(self.durability, Durability::Interval(_)) && life.db.stopped().is_none() {
             let visible = life.db.snapshot().index().get();
             self.timeline.acknowledge(visible, true);
@@ -181,7 +186,7 @@ impl Sim {
     /// has stopped, which it may only if a fault was met since operation `before`.
     pub(super) fn hear(&mut self, before: u64) -> Check {
         if self.has_stopped() {
-            let excused = self.excused(before);
+            let excused = self.world.excused(before);
             let Some(life) = &mut self.life else {
                 return Ok(());
             };
@@ -207,15 +212,17 @@ impl Sim {
                     same("a commit's index", &index, &given.get())?;
                     let durable = self.durability == Durability::Always;
                     self.timeline.acknowledge(index, durable);
-                    self.story.report.acknowledged += 1;
+                    self.world.story.report.acknowledged += 1;
                     self.in_flight.pop_front();
                 }
                 Poll::Ready(Err(CommitError::NoSpace(e))) => {
-                    if !self.tight && self.planned.is_none() {
+                    if !self.world.tight && self.world.planned.is_none() {
                         return Err(format!("commit {index}: {e}"));
                     }
-                    self.story.tell(format!("commit {index} and later: {e}"));
-                    self.story.report.full += 1;
+                    self.world
+                        .story
+                        .tell(format!("commit {index} and later: {e}"));
+                    self.world.story.report.full += 1;
                     return self.refused(index);
                 }
                 Poll::Ready(Err(e)) => return Err(format!("commit {index}: {e}")),

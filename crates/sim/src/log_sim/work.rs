@@ -58,25 +58,25 @@ impl Sim {
         let Some(life) = &mut self.life else {
             return Ok(());
         };
-        let sync = if self.rng.below(100) < life.durable_percent {
+        let sync = if self.world.rng.below(100) < life.durable_percent {
             Sync::Durable
         } else {
             Sync::Later
         };
         let text: Vec<String> = batch.iter().map(Wrote::tell).collect();
-        let before = self.disk.operations();
+        let before = self.world.disk.operations();
         self.timeline.submit(&batch);
         let records: Vec<_> = batch.iter().map(Wrote::record).collect();
         let result = life.writer.append(&records, sync);
         let outcome = result.as_ref().map(|_| ()).map_err(ToString::to_string);
-        self.story.tell(format!(
+        self.world.story.tell(format!(
             "append {sync:?} [{}]: {outcome:?}",
             text.join(", ")
         ));
         match result {
             Ok(end) => {
                 self.timeline.acknowledge();
-                self.story.report.acknowledged += 1;
+                self.world.story.report.acknowledged += 1;
                 if sync == Sync::Durable {
                     self.timeline.sync();
                     if life.log.durable() != end {
@@ -91,12 +91,12 @@ impl Sim {
                 });
                 Ok(())
             }
-            Err(AppendError::NoSpace(_)) if self.tight || self.excused(before) => {
+            Err(AppendError::NoSpace(_)) if self.world.tight || self.world.excused(before) => {
                 self.timeline.take_back();
-                self.story.report.full += 1;
+                self.world.story.report.full += 1;
                 Ok(())
             }
-            Err(AppendError::Failed(_)) if self.excused(before) || self.failed_before() => {
+            Err(AppendError::Failed(_)) if self.world.excused(before) || self.failed_before() => {
                 self.may_be_torn = true;
                 Ok(())
             }
@@ -112,7 +112,7 @@ impl Sim {
 
     fn batch(&mut self) -> Vec<Wrote> {
         let mut model = self.timeline.newest().clone();
-        let count = 1 + self.rng.below(4);
+        let count = 1 + self.world.rng.below(4);
         (0..count)
             .map(|_| {
                 let wrote = self.record(&model);
@@ -123,10 +123,10 @@ impl Sim {
     }
 
     fn record(&mut self, model: &Model) -> Wrote {
-        let group = Group::new(u32::try_from(self.rng.below(u64::from(GROUPS))).unwrap_or(0));
+        let group = Group::new(u32::try_from(self.world.rng.below(u64::from(GROUPS))).unwrap_or(0));
         let known = model.group(group);
         let (last, purged) = (known.last.index.get(), known.purged.index.get());
-        let term = known.last.term.get() + self.rng.below(2);
+        let term = known.last.term.get() + self.world.rng.below(2);
         let at = |index: u64| {
             let term = match known.entries.get(&index) {
                 Some(entry) => entry.0,
@@ -134,38 +134,38 @@ impl Sim {
             };
             id(index, term.get())
         };
-        match self.rng.below(100) {
+        match self.world.rng.below(100) {
             0..=4 => {
                 let vote = Vote {
                     term: Term::new(term + 1),
-                    node: self.rng.below(5),
-                    committed: self.rng.chance(0.5),
+                    node: self.world.rng.below(5),
+                    committed: self.world.rng.chance(0.5),
                 };
                 Wrote::Vote(group, vote)
             }
             5..=10 => {
                 let floor = purged.max(self.committed.last(group).min(last));
-                Wrote::Truncate(group, at(floor + self.rng.below(last - floor + 1)))
+                Wrote::Truncate(group, at(floor + self.world.rng.below(last - floor + 1)))
             }
             11..=24 => {
                 let most = self.committed.last(group).clamp(purged, last);
-                Wrote::Purge(group, at(purged + self.rng.below(most - purged + 1)))
+                Wrote::Purge(group, at(purged + self.world.rng.below(most - purged + 1)))
             }
-            25 => Wrote::Purge(group, id(last + 1 + self.rng.below(5), term)),
+            25 => Wrote::Purge(group, id(last + 1 + self.world.rng.below(5), term)),
             _ => Wrote::Entry(group, id(last + 1, term), self.payload()),
         }
     }
 
     fn payload(&mut self) -> Arc<[u8]> {
         let large = self.life.as_ref().map_or(0, |life| life.payload_bytes);
-        let length = match self.rng.below(60) {
-            0 => 90_000 + self.rng.below(30_000),
-            1..=20 => self.rng.below(60),
-            _ => self.rng.below(large + 1),
+        let length = match self.world.rng.below(60) {
+            0 => 90_000 + self.world.rng.below(30_000),
+            1..=20 => self.world.rng.below(60),
+            _ => self.world.rng.below(large + 1),
         };
         let mut payload = vec![0; usize::try_from(length).unwrap_or(0)];
         let mut start = [0; 16];
-        self.rng.fill(&mut start);
+        self.world.rng.fill(&mut start);
         for (at, byte) in payload.iter_mut().enumerate() {
             *byte = start[at % 16];
         }
@@ -188,16 +188,18 @@ impl Sim {
         let Some(life) = &mut self.life else {
             return Ok(());
         };
-        let before = self.disk.operations();
+        let before = self.world.disk.operations();
         let result = work(&mut life.writer);
-        self.story.tell(format!("{name}: {result:?}"));
+        self.world.story.tell(format!("{name}: {result:?}"));
         match result {
             Ok(()) => {
                 self.timeline.sync();
                 Ok(())
             }
-            Err(AppendError::NoSpace(_)) if self.tight || self.excused(before) => Ok(()),
-            Err(AppendError::Failed(_)) if self.excused(before) || self.failed_before() => {
+            Err(AppendError::NoSpace(_)) if self.world.tight || self.world.excused(before) => {
+                Ok(())
+            }
+            Err(AppendError::Failed(_)) if self.world.excused(before) || self.failed_before() => {
                 self.may_be_torn = true;
                 Ok(())
             }
@@ -209,11 +211,11 @@ impl Sim {
         let Some(life) = &self.life else {
             return Ok(());
         };
-        let before = self.disk.operations();
+        let before = self.world.disk.operations();
         match life.log.prepare_spare_step() {
-            Ok(made) => self.story.tell(format!("prepare spare: {made}")),
-            Err(e) if (self.tight && e.is_no_space()) || self.excused(before) => {
-                self.story.tell(format!("prepare spare: {e}"));
+            Ok(made) => self.world.story.tell(format!("prepare spare: {made}")),
+            Err(e) if (self.world.tight && e.is_no_space()) || self.world.excused(before) => {
+                self.world.story.tell(format!("prepare spare: {e}"));
             }
             Err(e) => return Err(format!("prepare spare: {e}")),
         }
@@ -221,18 +223,20 @@ impl Sim {
     }
 
     pub(super) fn recycle(&mut self) -> Check {
-        for _ in 0..=self.rng.below(3) {
+        for _ in 0..=self.world.rng.below(3) {
             let Some(life) = &self.life else {
                 return Ok(());
             };
-            let before = self.disk.operations();
+            let before = self.world.disk.operations();
             match life.log.recycle_step() {
                 Ok(true) => {
-                    self.story.report.recycled += 1;
-                    self.story.tell("recycled a segment");
+                    self.world.story.report.recycled += 1;
+                    self.world.story.tell("recycled a segment");
                 }
                 Ok(false) => break,
-                Err(e) if self.excused(before) => self.story.tell(format!("recycle: {e}")),
+                Err(e) if self.world.excused(before) => {
+                    self.world.story.tell(format!("recycle: {e}"));
+                }
                 Err(e) => return Err(format!("recycle: {e}")),
             }
         }
@@ -244,10 +248,10 @@ impl Sim {
         let Some(life) = self.life.as_ref().filter(|life| !life.writer.has_failed()) else {
             return Ok(());
         };
-        let before = self.disk.operations();
+        let before = self.world.disk.operations();
         let found = match Model::read(&life.log, GROUPS) {
             Ok(found) => found,
-            Err(_) if self.excused(before) => return Ok(()),
+            Err(_) if self.world.excused(before) => return Ok(()),
             Err(e) => return Err(e),
         };
         match self.timeline.newest().difference(&found, GROUPS) {
@@ -261,7 +265,7 @@ impl Sim {
         let Some(life) = self.life.as_mut().filter(|life| !life.writer.has_failed()) else {
             return Ok(());
         };
-        let group = Group::new(u32::try_from(self.rng.below(u64::from(GROUPS))).unwrap_or(0));
+        let group = Group::new(u32::try_from(self.world.rng.below(u64::from(GROUPS))).unwrap_or(0));
         let (durable, newest) = (
             self.timeline.durable_state().group(group),
             self.timeline.newest().group(group),
@@ -278,10 +282,11 @@ impl Sim {
         let last = self.committed.advance(group, from, &safe);
         life.log.set_committed(group, Index::new(last));
         if life.followers.len() < 3 && self.committed.last(group) >= purged {
-            let from = purged + 1 + self.rng.below(last - purged + 1);
+            let from = purged + 1 + self.world.rng.below(last - purged + 1);
             let subscribed = life.log.subscribe(group, Index::new(from));
             let subscription = subscribed.map_err(|e| format!("subscribe: {e}"))?;
-            self.story
+            self.world
+                .story
                 .tell(format!("g{group} is followed from entry {from}"));
             life.followers.push(Follower {
                 group,
@@ -296,7 +301,7 @@ impl Sim {
         let Some(mut life) = self.life.take() else {
             return Ok(());
         };
-        let before = self.disk.operations();
+        let before = self.world.disk.operations();
         let mut outcome = Ok(());
         for follower in &mut life.followers {
             if let Err(e) = follow_one(follower, &self.committed) {
@@ -304,12 +309,12 @@ impl Sim {
                 break;
             }
         }
-        if self.rng.chance(0.2) {
+        if self.world.rng.chance(0.2) {
             life.followers.clear();
         }
         self.life = Some(life);
         match outcome {
-            Err(e) if !self.excused(before) => Err(e),
+            Err(e) if !self.world.excused(before) => Err(e),
             _ => Ok(()),
         }
     }
