@@ -74,6 +74,17 @@ struct State {
     /// The next batch is to be synced although the mode does not ask for it.
     sync_due: bool,
     stopped: Option<CommitError>,
+    /// How many have taken the writer or a batch and are not done with it.
+    leaders: usize,
+    closing: Closing,
+}
+
+/// How far closing has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    No,
+    Begun,
+    Done,
 }
 
 #[derive(Debug)]
@@ -126,6 +137,8 @@ impl Pipeline {
             writer: Some(parts.writer),
             sync_due: false,
             stopped: None,
+            leaders: 0,
+            closing: Closing::No,
         };
         Self {
             state: Mutex::new(state),
@@ -218,7 +231,11 @@ impl Pipeline {
                 self.apply(batch);
             }
             Err(e @ AppendError::NoSpace(_)) => self.reject(writer, batch, &e),
-            Err(e) => self.stop(batch, &e.to_string()),
+            Err(e) => {
+                // Whoever waits for the end of this leader may hand the folder on.
+                drop(writer);
+                self.stop(batch, &e.to_string());
+            }
         }
         true
     }
@@ -229,6 +246,7 @@ impl Pipeline {
             return None;
         }
         let writer = state.writer.take()?;
+        state.leaders += 1;
         let mut bytes = 0;
         let fits = state
             .queue
@@ -289,6 +307,9 @@ impl Pipeline {
             }
         }
         self.registry.visible.advance(last.get());
+        // From here on only others are told, and what they do then is their business: one may
+        // close the database.
+        self.state.lock().leaders -= 1;
         self.log.set_committed(GROUP, last);
         self.counters
             .commits
@@ -311,6 +332,7 @@ impl Pipeline {
                 state.window.take_back(first.index);
             }
             state.writer = Some(writer);
+            state.leaders -= 1;
             self.drained.notify_all();
             rejected
         };
@@ -329,6 +351,7 @@ impl Pipeline {
             let mut failed = batch;
             failed.append(&mut state.queue);
             state.queue_bytes = 0;
+            state.leaders -= 1;
             if !matches!(state.stopped, Some(CommitError::Stopped(_))) {
                 state.stopped = Some(stopped.clone());
             }
@@ -382,11 +405,22 @@ impl Pipeline {
         &self,
         work: impl FnOnce(&mut LogWriter) -> Result<(), AppendError>,
     ) -> Option<Result<(), AppendError>> {
-        let mut writer = self.state.lock().writer.take()?;
+        let mut writer = {
+            let mut state = self.state.lock();
+            let writer = state.writer.take()?;
+            state.leaders += 1;
+            writer
+        };
         let result = work(&mut writer);
         match &result {
-            Err(e) if writer.has_failed() => self.stop(Vec::new(), &e.to_string()),
-            _ => self.hand_over(writer),
+            Err(e) if writer.has_failed() => {
+                drop(writer);
+                self.stop(Vec::new(), &e.to_string());
+            }
+            _ => {
+                self.hand_over(writer);
+                self.state.lock().leaders -= 1;
+            }
         }
         Some(result)
     }
@@ -396,37 +430,67 @@ impl Pipeline {
         self.state.lock().sync_due = true;
     }
 
-    /// Accepts nothing more, finishes what is queued, and makes it durable. Returns whether this
-    /// call was the one that closed it.
-    pub(crate) fn close(&self) -> Result<bool, CommitError> {
-        {
-            let mut state = self.state.lock();
-            match &state.stopped {
-                Some(CommitError::Closed) => return Ok(false),
-                Some(stopped) => return Err(stopped.clone()),
-                None => state.stopped = Some(CommitError::Closed),
-            }
+    /// Accepts nothing more. Returns whether the caller is the one to close it: it then calls
+    /// [`Self::finish`] and [`Self::end_close`]; all others [`Self::wait_closed`].
+    pub(crate) fn begin_close(&self) -> bool {
+        let mut state = self.state.lock();
+        if state.closing != Closing::No {
+            return false;
         }
-        loop {
+        state.closing = Closing::Begun;
+        state.stopped.get_or_insert(CommitError::Closed);
+        true
+    }
+
+    /// Finishes what is queued, waits for all who write or apply, and makes everything durable.
+    pub(crate) fn finish(&self) -> Result<(), CommitError> {
+        let (failed, writer) = loop {
             while self.lead() {}
-            if let Some(failed @ CommitError::Stopped(_)) = self.is_stopped() {
-                return Err(failed);
-            }
-            if self.state.lock().queue.is_empty()
-                && let Some(claimed) = self.with_writer(LogWriter::claim)
+            let seen = self.registry.visible.get();
             {
-                self.log.close();
-                return match claimed {
-                    // The claim is a safeguard; without room for it nothing is lost.
-                    Ok(()) | Err(AppendError::NoSpace(_)) => Ok(true),
-                    Err(e) => Err(CommitError::Stopped(e.to_string().into())),
-                };
+                let mut state = self.state.lock();
+                if state.leaders == 0 && state.queue.is_empty() {
+                    let failed = state.stopped.clone().filter(CommitError::is_failure);
+                    break (failed, state.writer.take());
+                }
             }
             // Somebody leads: what they write moves the visible index.
-            let seen = self.registry.visible.get();
             self.registry
                 .visible
                 .wait_beyond(seen, Duration::from_millis(1));
+        };
+        self.log
+            .set_committed(GROUP, Index::new(self.registry.visible.get()));
+        self.log.close();
+        if let Some(failed) = failed {
+            return Err(failed);
+        }
+        match writer.map(|mut writer| writer.claim()) {
+            // The claim is a safeguard; without room for it nothing is lost.
+            None | Some(Ok(()) | Err(AppendError::NoSpace(_))) => Ok(()),
+            Some(Err(e)) => {
+                let failed = CommitError::Stopped(e.to_string().into());
+                self.state.lock().stopped = Some(failed.clone());
+                Err(failed)
+            }
+        }
+    }
+
+    /// Says that the folder is free.
+    pub(crate) fn end_close(&self) {
+        self.state.lock().closing = Closing::Done;
+        self.drained.notify_all();
+    }
+
+    /// Waits until another has closed it.
+    pub(crate) fn wait_closed(&self) -> Result<(), CommitError> {
+        let mut state = self.state.lock();
+        while state.closing != Closing::Done {
+            self.drained.wait(&mut state);
+        }
+        match &state.stopped {
+            Some(failed) if failed.is_failure() => Err(failed.clone()),
+            _ => Ok(()),
         }
     }
 

@@ -114,6 +114,9 @@ impl ConflictWindow {
 
     /// Takes back the commits from `first` on: they did not happen.
     pub(crate) fn take_back(&mut self, first: Index) {
+        // The window may have forgotten some of them already; nobody's snapshot will ever reach
+        // an index that was not given.
+        self.floor = self.floor.min(Index::new(first.get().saturating_sub(1)));
         let mut taken = BTreeSet::new();
         while let Some((index, keys)) = self.commits.pop_back_if(|(index, _)| *index >= first) {
             taken.extend(keys.iter().cloned());

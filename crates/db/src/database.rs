@@ -37,7 +37,8 @@ pub struct Database {
 #[derive(Debug)]
 struct Shared {
     core: Arc<Core>,
-    housekeeper: Option<Housekeeper>,
+    /// Lock `db.housekeeper`: held to take it out.
+    housekeeper: Mutex<Option<Housekeeper>>,
 }
 
 #[derive(Debug)]
@@ -169,7 +170,10 @@ impl Database {
                 None
             };
         Ok(Self {
-            shared: Arc::new(Shared { core, housekeeper }),
+            shared: Arc::new(Shared {
+                core,
+                housekeeper: Mutex::new(housekeeper),
+            }),
         })
     }
 
@@ -311,9 +315,17 @@ impl Database {
 
 impl Shared {
     fn close(&self) -> Result<(), CommitError> {
-        let closed = self.core.pipeline.close();
+        let pipeline = &self.core.pipeline;
+        if !pipeline.begin_close() {
+            return pipeline.wait_closed();
+        }
+        let finished = pipeline.finish();
+        // Housekeeping writes to the folder as well, so it ends before the folder is free.
+        let housekeeper = self.housekeeper.lock().take();
+        drop(housekeeper);
         self.core.folder.lock().take();
-        closed.map(|_| ())
+        pipeline.end_close();
+        finished
     }
 }
 
@@ -322,7 +334,6 @@ impl Drop for Shared {
         // Everything acknowledged is as durable as its mode promises already; this is for the
         // weaker modes and for the log's last claim. Who wants to know calls `close`.
         let _ = self.close();
-        self.housekeeper.take();
     }
 }
 

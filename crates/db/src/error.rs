@@ -188,3 +188,10 @@ pub enum CommitError {
     #[error("the database is closed")]
     Closed,
 }
+
+impl CommitError {
+    /// Whether it says that the database has failed.
+    pub(crate) const fn is_failure(&self) -> bool {
+        matches!(self, Self::Stopped(_))
+    }
+}

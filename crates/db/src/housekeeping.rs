@@ -16,6 +16,8 @@ use crate::options::Durability;
 
 /// A log that was quiet for this long says so (see `LogWriter::claim`).
 const IDLE: Duration = Duration::from_millis(500);
+/// How many batches a step writes before it looks after the rest.
+const LED_MAX: usize = 16;
 
 /// Wakes the housekeeping thread.
 #[derive(Debug, Default)]
@@ -88,7 +90,10 @@ impl Housekeeper {
 impl Drop for Housekeeper {
     fn drop(&mut self) {
         self.bell.end();
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.take()
+            // It may be the one that drops the last handle, out of a task's waker.
+            && thread.thread().id() != std::thread::current().id()
+        {
             // A panic there has been reported by its own hook; there is nothing to add.
             let _ = thread.join();
         }
@@ -98,7 +103,18 @@ impl Drop for Housekeeper {
 /// Does what is due. `before` carries the visible index from step to step, to notice idleness.
 pub(crate) fn step(core: &Core, before: &mut u64) {
     let pipeline: &Pipeline = &core.pipeline;
-    while pipeline.lead() {}
+    let mut led = 0;
+    while led < LED_MAX && pipeline.lead() {
+        led += 1;
+    }
+    if led == LED_MAX {
+        // There may be more, but the rest of this is due as well.
+        core.bell.ring();
+    }
+    if pipeline.is_stopped().is_some() {
+        // The folder may belong to somebody else already.
+        return;
+    }
     match core.durability {
         Durability::Always | Durability::Never => {}
         Durability::Interval(_) => {

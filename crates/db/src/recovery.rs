@@ -37,7 +37,7 @@ pub(crate) fn replay(log: &Log, keep: Keep) -> Result<(Forest, Index), OpenError
         let index = entry.id.index;
         let payload = Bytes::copy_from_slice(entry.payload);
         let write_set = WriteSet::decode(&payload).map_err(|reason| failed(index, reason))?;
-        replay.add(index, keep(write_set.mutations))?;
+        replay.add(index, keep(write_set.mutations), payload.len())?;
     }
     replay.flush()?;
     if replay.read != last {
@@ -75,7 +75,12 @@ impl Replay {
         })
     }
 
-    fn add(&mut self, index: Index, mutations: Vec<Mutation>) -> Result<(), OpenError> {
+    fn add(
+        &mut self,
+        index: Index,
+        mutations: Vec<Mutation>,
+        payload_bytes: usize,
+    ) -> Result<(), OpenError> {
         if index != self.read.next() {
             return Err(failed(index, format!("it follows entry {}", self.read)));
         }
@@ -85,13 +90,16 @@ impl Replay {
         {
             // What trees there are changes between entries, not within a window.
             self.flush()?;
-            apply_entry(&self.forest, index, mutations.into_iter())
-                .map_err(|reason| failed(index, reason))?;
+            let mutations = mutations
+                .into_iter()
+                .map(|mutation| detached(mutation, payload_bytes));
+            apply_entry(&self.forest, index, mutations).map_err(|reason| failed(index, reason))?;
             self.read = index;
             return Ok(());
         }
         self.read = index;
         for mutation in mutations {
+            let mutation = detached(mutation, payload_bytes);
             self.window_bytes += mutation.key.len()
                 + match &mutation.change {
                     Change::Put(value) => value.len(),
@@ -113,6 +121,31 @@ impl Replay {
                 std::mem::take(&mut self.window),
             )
             .map_err(|e| failed(self.read, e.to_string()))
+    }
+}
+
+/// Entries up to this size may be kept in memory for the sake of a part of them.
+const SHARED_BYTES_MAX: usize = 4096;
+
+/// A change that does not keep a large entry in memory for the sake of a small part of it.
+fn detached(mutation: Mutation, payload_bytes: usize) -> Mutation {
+    if payload_bytes <= SHARED_BYTES_MAX {
+        return mutation;
+    }
+    let own = |bytes: Bytes| {
+        if bytes.len() < payload_bytes / 2 {
+            Bytes::copy_from_slice(&bytes)
+        } else {
+            bytes
+        }
+    };
+    Mutation {
+        tree: mutation.tree,
+        key: own(mutation.key),
+        change: match mutation.change {
+            Change::Put(value) => Change::Put(own(value)),
+            Change::Delete => Change::Delete,
+        },
     }
 }
 

@@ -45,7 +45,8 @@ impl Ticket {
             let mut state = self.state.lock();
             state.outcome = Some(outcome);
             if state.waiting {
-                self.changed.notify_one();
+                // A handle can be shared, and then several threads wait.
+                self.changed.notify_all();
             }
             state.waker.take()
         };

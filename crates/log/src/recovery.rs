@@ -158,9 +158,13 @@ fn settle(segment: &Segment, scan: Scan) -> Result<Option<TornTail>, OpenError> 
     )?;
     let rest = usize::try_from(segment.header.file_bytes - offset).unwrap_or(usize::MAX);
     let mark = &TORN_MARK[..TORN_MARK.len().min(rest)];
+    let all = tail.len() + rest;
     if scan.torn.is_some() {
-        let all = tail.len() + rest;
         tail.extend_from_slice(mark);
+    }
+    if scan.torn.is_some() || scan.dirty {
+        // Whatever is left there could become a part of a batch that is torn later: a batch has
+        // no checksum of its own, and a record of an interrupted write is valid in its place.
         tail.resize(all, 0);
     }
     if !tail.is_empty() {

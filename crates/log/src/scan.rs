@@ -20,6 +20,8 @@ pub(crate) struct Scan {
     pub(crate) claimed: bool,
     /// What was wrong with the bytes behind the end, if they are not just unused.
     pub(crate) torn: Option<BadRecord>,
+    /// Something is left behind the end, even if it starts with zeros.
+    pub(crate) dirty: bool,
 }
 
 /// Called for each record; what it returns ends the scan.
@@ -43,6 +45,7 @@ pub(crate) fn scan(
         proven: base,
         claimed: false,
         torn: None,
+        dirty: false,
     };
     let mut records = Vec::new();
     let mut at = 0;
@@ -70,6 +73,7 @@ pub(crate) fn scan(
                 let unused = rest.iter().take(BATCH_BYTES).all(|&byte| byte == 0);
                 let followed = unused && batches_after(&bytes, at, segment).next().is_some();
                 scan.torn = (!unused || followed).then_some(bad);
+                scan.dirty = rest.iter().any(|&byte| byte != 0);
                 break;
             }
         }

@@ -76,17 +76,15 @@ impl Watermark {
     /// Waits until it is beyond `seen`, at most for `timeout`.
     pub fn wait_beyond(&self, seen: u64, timeout: Duration) -> Changed {
         let mut waiting = self.waiting.lock();
-        loop {
-            if let Some(end) = self.decided(seen, &waiting) {
-                return end;
-            }
-            waiting.threads += 1;
-            let timed_out = self.moved.wait_for(&mut waiting, timeout).timed_out();
-            waiting.threads -= 1;
-            if timed_out {
-                return self.decided(seen, &waiting).unwrap_or(Changed::TimedOut);
-            }
-        }
+        waiting.threads += 1;
+        // Being woken for less than what is waited for does not start the time again.
+        self.moved.wait_while_for(
+            &mut waiting,
+            |waiting| self.decided(seen, waiting).is_none(),
+            timeout,
+        );
+        waiting.threads -= 1;
+        self.decided(seen, &waiting).unwrap_or(Changed::TimedOut)
     }
 
     /// Ready once it is beyond `seen`, or closed.
