@@ -364,3 +364,19 @@ fn an_id_comes_back_from_its_text() {
         assert!(equal(exact[0].as_raw_bson_ref(), id).unwrap(), "{json}");
     }
 }
+
+#[test]
+fn a_uuid_is_written_as_people_write_it_and_read_back() {
+    let text = r#"{"_id":{"$uuid":"01890a5d-ac96-774b-bcce-b302099a8057"}}"#;
+    let document = parse_document(text.as_bytes()).expect("a document");
+    assert_eq!(to_string(&document, Form::Relaxed).expect("text"), text);
+    let exact = to_string(&document, Form::Canonical).expect("text");
+    assert_eq!(
+        exact,
+        r#"{"_id":{"$binary":{"base64":"AYkKXayWd0u8zrMCCZqAVw==","subType":"04"}}}"#
+    );
+    assert_eq!(
+        parse_document(exact.as_bytes()).expect("a document"),
+        document
+    );
+}

@@ -4,13 +4,15 @@ use std::fmt::Write;
 
 use bson::DateTime;
 use bson::raw::{RawBinaryRef, RawBsonRef, RawDocument};
+use bson::spec::BinarySubtype;
 
+use crate::id::format_uuid;
 use crate::{NESTING_MAX, ValueError};
 
 /// Which form of extended JSON is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
-    /// Numbers and dates as people write them; whether a number was an int32 or an int64 is lost.
+    /// Numbers, dates and UUIDs as people write them; whether a number was an int32 or an int64 is lost.
     #[default]
     Relaxed,
     /// Every value with its type, so that reading gives back the same bytes.
@@ -190,6 +192,15 @@ impl Writer<'_> {
     }
 
     fn binary(&mut self, binary: RawBinaryRef<'_>) {
+        // A UUID as people write it, and as it stands in a URL; every reader of the format knows
+        // this form.
+        if self.form == Form::Relaxed
+            && binary.subtype == BinarySubtype::Uuid
+            && let Ok(uuid) = binary.bytes.try_into()
+        {
+            self.wrapped("$uuid", &format_uuid(uuid));
+            return;
+        }
         self.out.push_str("{\"$binary\":{\"base64\":\"");
         push_base64(binary.bytes, self.out);
         let subtype = u8::from(binary.subtype);

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bson::raw::{RawBson, RawBsonRef, RawDocument, RawDocumentBuf};
-use nexusbase_db::{Direction, KeyRange, Snapshot, Transaction, View};
+use nexusbase_db::{
+    Bytes, Direction, Error as DbError, KeyRange, Snapshot, Transaction, TreeId, View, WriteError,
+};
 
 use super::definition::{CollectionInfo, Definition, IndexDefinition};
 use super::documents::Documents;
@@ -177,26 +179,32 @@ impl Collection {
             path: path.to_owned(),
             reason: e.to_string(),
         })?;
-        if !self
+        let begun = self
             .documents
-            .transact(|tx| self.within(tx).begin_index(&path))?
-        {
+            .transact(|tx| self.within(tx).begin_index(&path))?;
+        let Some(tree) = begun else {
             return Ok(false);
-        }
-        if let Err(error) = self.fill_index(&path, progress) {
-            if matches!(error, Error::KeyTooLarge { .. }) {
+        };
+        if let Err(error) = self.fill_index(&path, tree, progress) {
+            if matches!(error, Error::KeyTooLarge { .. }) || is_too_large(&error) {
                 // The index could never be finished, and would go on refusing documents.
-                self.drop_index(path.as_str())?;
+                self.documents
+                    .transact(|tx| self.within(tx).abandon_index(&path, tree))?;
             }
             return Err(error);
         }
         self.documents
-            .transact(|tx| self.within(tx).finish_index(&path))?;
+            .transact(|tx| self.within(tx).finish_index(&path, tree))?;
         Ok(true)
     }
 
     /// Takes all documents into an index that is kept up to date already.
-    fn fill_index(&self, path: &Path, mut progress: impl FnMut(u64)) -> Result<(), Error> {
+    fn fill_index(
+        &self,
+        path: &Path,
+        tree: TreeId,
+        mut progress: impl FnMut(u64),
+    ) -> Result<(), Error> {
         // Whatever is written from here on keeps the index up to date by itself; what this
         // snapshot shows may be changed or deleted meanwhile, so each document is read again.
         let snapshot = self.documents.database().snapshot();
@@ -214,14 +222,27 @@ impl Collection {
             if chunk.is_empty() {
                 return Ok(());
             }
-            self.documents.transact(|tx| {
-                let mut collection = self.within(tx);
-                chunk
-                    .iter()
-                    .try_for_each(|key| collection.fill_index(path, key))
-            })?;
+            self.fill_chunk(path, tree, &chunk)?;
             done += chunk.len() as u64;
             progress(done);
+        }
+    }
+
+    /// Takes documents into an index: in one transaction, or in more if they have so many values
+    /// that one would be too large.
+    fn fill_chunk(&self, path: &Path, tree: TreeId, keys: &[Bytes]) -> Result<(), Error> {
+        let filled = self.documents.transact(|tx| {
+            let mut collection = self.within(tx);
+            keys.iter()
+                .try_for_each(|key| collection.fill_index(path, tree, key))
+        });
+        match filled {
+            Err(error) if keys.len() > 1 && is_too_large(&error) => {
+                let (first, second) = keys.split_at(keys.len() / 2);
+                self.fill_chunk(path, tree, first)?;
+                self.fill_chunk(path, tree, second)
+            }
+            filled => filled,
         }
     }
 
@@ -270,4 +291,11 @@ impl Collection {
             None => Ok(None),
         }
     }
+}
+
+fn is_too_large(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Database(DbError::Write(WriteError::TransactionTooLarge { .. }))
+    )
 }

@@ -183,7 +183,9 @@ impl Documents {
         name: &str,
         definition: &Definition,
     ) -> Result<(), Error> {
-        let meta = match self.meta(tx)? {
+        // Not the remembered number: a transaction that is older than the tree must find that it
+        // is missing, so that its commit conflicts with the one that has created it.
+        let meta = match tx.tree(META_TREE)? {
             Some(meta) => meta,
             None => tx.create_tree(META_TREE)?,
         };

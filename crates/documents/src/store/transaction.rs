@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use bson::raw::{RawBson, RawBsonRef, RawDocument, RawDocumentBuf};
-use nexusbase_db::{Transaction, View};
+use nexusbase_db::{Transaction, TreeId, View};
 
 use super::collection::Collection;
 use super::definition::{Definition, IndexDefinition};
 use super::error::Error;
 use super::index::{entry_keys, id_key};
+use crate::DOCUMENT_BYTES_MAX;
 use crate::document::check_document;
+use crate::error::DocumentError;
 use crate::id;
 use crate::id::text::format;
 use crate::path::{Path, field};
@@ -139,8 +141,8 @@ impl<'tx> CollectionTx<'tx> {
     }
 
     /// Adds an index that holds no document yet and is not read yet, but kept up to date from
-    /// now on. Returns whether it has to be filled.
-    pub(crate) fn begin_index(&mut self, path: &Path) -> Result<bool, Error> {
+    /// now on. Returns its tree if it has to be filled.
+    pub(crate) fn begin_index(&mut self, path: &Path) -> Result<Option<TreeId>, Error> {
         if path.as_str() == "_id" {
             let (path, reason) = (
                 "_id".to_owned(),
@@ -150,7 +152,7 @@ impl<'tx> CollectionTx<'tx> {
         }
         let definition = self.definition_or_create()?;
         if let Some(index) = definition.index(path.as_str()) {
-            return Ok(!index.ready);
+            return Ok((!index.ready).then_some(index.tree));
         }
         let tree = self.tx.create_tree(&self.index_tree_name(path))?;
         let mut changed = Definition::clone(&definition);
@@ -162,12 +164,17 @@ impl<'tx> CollectionTx<'tx> {
         };
         changed.indexes.push(index);
         self.put_definition(&changed)?;
-        Ok(true)
+        Ok(Some(tree))
     }
 
     /// Puts the index rows of the document at `key`, which the index may lack still.
-    pub(crate) fn fill_index(&mut self, path: &Path, key: &[u8]) -> Result<(), Error> {
-        let mut definition = self.required_definition(path)?;
+    pub(crate) fn fill_index(
+        &mut self,
+        path: &Path,
+        tree: TreeId,
+        key: &[u8],
+    ) -> Result<(), Error> {
+        let mut definition = self.required_definition(path, tree)?;
         let Some(document) = self.stored(&definition, key)? else {
             return Ok(());
         };
@@ -182,12 +189,24 @@ impl<'tx> CollectionTx<'tx> {
     }
 
     /// Releases an index for reading.
-    pub(crate) fn finish_index(&mut self, path: &Path) -> Result<(), Error> {
-        let mut changed = Definition::clone(&*self.required_definition(path)?);
+    pub(crate) fn finish_index(&mut self, path: &Path, tree: TreeId) -> Result<(), Error> {
+        let mut changed = Definition::clone(&*self.required_definition(path, tree)?);
         if let Some(index) = changed.index_mut(path.as_str()) {
             index.ready = true;
         }
         self.put_definition(&changed)
+    }
+
+    /// Drops an index that cannot be filled, unless another has replaced or finished it.
+    pub(crate) fn abandon_index(&mut self, path: &Path, tree: TreeId) -> Result<(), Error> {
+        let begun = self.definition()?.is_some_and(|known| {
+            let index = known.index(path.as_str());
+            index.is_some_and(|index| index.tree == tree && !index.ready)
+        });
+        if begun {
+            self.drop_index(path.as_str())?;
+        }
+        Ok(())
     }
 
     /// Drops an index. Returns whether there was one.
@@ -208,10 +227,13 @@ impl<'tx> CollectionTx<'tx> {
         Ok(true)
     }
 
-    fn required_definition(&self, path: &Path) -> Result<Arc<Definition>, Error> {
-        let definition = self
-            .definition()?
-            .filter(|known| known.index(path.as_str()).is_some());
+    /// The definition, if it has the index that lies in `tree`. One on the same path that lies in
+    /// another is another: somebody has dropped the first and begun anew.
+    fn required_definition(&self, path: &Path, tree: TreeId) -> Result<Arc<Definition>, Error> {
+        let definition = self.definition()?.filter(|known| {
+            let index = known.index(path.as_str());
+            index.is_some_and(|index| index.tree == tree)
+        });
         definition.ok_or_else(|| Error::NoSuchIndex {
             collection: self.collection.name().to_owned(),
             path: path.as_str().to_owned(),
@@ -278,7 +300,13 @@ impl<'tx> CollectionTx<'tx> {
         for at in 0..definition.indexes.len() {
             if let Some(before) = before {
                 let index = &definition.indexes[at];
-                for value in entry_keys(&index.path, before)?.keys {
+                let values = match entry_keys(&index.path, before) {
+                    Ok(entries) => entries.keys,
+                    // It came before the index, which is not filled yet and has no row of it.
+                    Err(Error::KeyTooLarge { .. }) => Vec::new(),
+                    Err(error) => return Err(error),
+                };
+                for value in values {
                     self.tx.delete(index.tree, &[&value, key].concat())?;
                 }
             }
@@ -328,6 +356,10 @@ fn first_id(id: RawBsonRef<'_>, document: &RawDocument) -> Result<RawDocumentBuf
         if name != "_id" {
             ordered.append(name, value);
         }
+    }
+    let bytes = ordered.as_bytes().len();
+    if bytes > DOCUMENT_BYTES_MAX {
+        return Err(DocumentError::TooLarge { bytes }.into());
     }
     Ok(ordered)
 }
