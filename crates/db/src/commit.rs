@@ -15,10 +15,11 @@
 //! Locks, in the order in which they may be taken: `db.commit` (this file), `db.readers`,
 //! `db.ticket`. None is held over I/O or a call into the log or the forest.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -61,13 +62,15 @@ pub(crate) struct Pipeline {
     durability: Durability,
     bell: Arc<Bell>,
     counters: Counters,
+    /// How many threads wait for a commit, or are about to.
+    waiting: AtomicUsize,
 }
 
 #[derive(Debug)]
 struct State {
     next: Index,
     window: ConflictWindow,
-    queue: Vec<Pending>,
+    queue: VecDeque<Pending>,
     queue_bytes: usize,
     /// At home unless somebody leads.
     writer: Option<LogWriter>,
@@ -132,7 +135,7 @@ impl Pipeline {
         let state = State {
             next: last.next(),
             window: ConflictWindow::new(last),
-            queue: Vec::new(),
+            queue: VecDeque::new(),
             queue_bytes: 0,
             writer: Some(parts.writer),
             sync_due: false,
@@ -150,6 +153,7 @@ impl Pipeline {
             durability: parts.durability,
             bell: parts.bell,
             counters: Counters::default(),
+            waiting: AtomicUsize::new(0),
         }
     }
 
@@ -187,7 +191,7 @@ impl Pipeline {
                 .window
                 .forget(Index::new(self.registry.oldest().get()));
             state.queue_bytes += payload.len();
-            state.queue.push(Pending {
+            state.queue.push_back(Pending {
                 index,
                 payload,
                 writes,
@@ -257,11 +261,7 @@ impl Pipeline {
                 bytes <= BATCH_BYTES_MAX
             });
         let count = fits.count().max(1);
-        let batch = if count == state.queue.len() {
-            std::mem::take(&mut state.queue)
-        } else {
-            state.queue.drain(..count).collect()
-        };
+        let batch: Vec<Pending> = state.queue.drain(..count).collect();
         state.queue_bytes -= batch
             .iter()
             .map(|pending| pending.payload.len())
@@ -279,7 +279,9 @@ impl Pipeline {
     fn hand_over(&self, writer: LogWriter) {
         let mut state = self.state.lock();
         state.writer = Some(writer);
-        let appointed = state.queue.iter().any(|pending| pending.ticket.appoint());
+        // A long queue that nobody waits for is not searched.
+        let appointed = self.waiting.load(Ordering::SeqCst) > 0
+            && state.queue.iter().any(|pending| pending.ticket.appoint());
         if !appointed && !state.queue.is_empty() {
             self.bell.ring();
         }
@@ -325,7 +327,7 @@ impl Pipeline {
         let rejected = {
             let mut state = self.state.lock();
             let mut rejected = batch;
-            rejected.append(&mut state.queue);
+            rejected.extend(state.queue.drain(..));
             state.queue_bytes = 0;
             if let Some(first) = rejected.first() {
                 state.next = first.index;
@@ -349,7 +351,7 @@ impl Pipeline {
         let failed = {
             let mut state = self.state.lock();
             let mut failed = batch;
-            failed.append(&mut state.queue);
+            failed.extend(state.queue.drain(..));
             state.queue_bytes = 0;
             state.leaders -= 1;
             if !matches!(state.stopped, Some(CommitError::Stopped(_))) {
@@ -564,18 +566,22 @@ impl CommitHandle {
     /// # Errors
     /// [`CommitError::NoSpace`]: it did not happen. [`CommitError::Stopped`]: unknown.
     pub fn wait(&self) -> Result<Index, CommitError> {
+        // Before it looks whether it could lead, as with the ticket.
+        self.pipeline.waiting.fetch_add(1, Ordering::SeqCst);
         self.ticket.announce();
-        loop {
+        let outcome = loop {
             if let Some(outcome) = self.ticket.outcome() {
-                return outcome;
+                break outcome;
             }
             if self.pipeline.lead() {
                 continue;
             }
             if let Woken::Done(outcome) = self.ticket.wait() {
-                return outcome;
+                break outcome;
             }
-        }
+        };
+        self.pipeline.waiting.fetch_sub(1, Ordering::SeqCst);
+        outcome
     }
 }
 

@@ -7,9 +7,10 @@ use std::ops::Bound;
 use bytes::Bytes;
 use nexusbase_forest::TreeId;
 
-/// When a transaction has read more points than this, its points become whole trees: coarser,
-/// so it may be refused without need, but bounded in memory.
+/// When a transaction has read more points than this, or longer keys in all, its points become
+/// whole trees: coarser, so it may be refused without need, but bounded in memory.
 const POINTS_MAX: usize = 1 << 16;
+const POINT_BYTES_MAX: usize = 16 << 20;
 /// The same for ranges.
 const RANGES_MAX: usize = 1 << 14;
 
@@ -25,6 +26,7 @@ pub(crate) struct ReadRange {
 #[derive(Debug, Default)]
 pub(crate) struct ReadSet {
     points: BTreeSet<(TreeId, Bytes)>,
+    point_bytes: usize,
     ranges: Vec<ReadRange>,
     whole: BTreeSet<TreeId>,
 }
@@ -34,8 +36,11 @@ impl ReadSet {
         if self.whole.contains(&tree) {
             return;
         }
-        self.points.insert((tree, Bytes::copy_from_slice(key)));
-        if self.points.len() > POINTS_MAX {
+        if self.points.insert((tree, Bytes::copy_from_slice(key))) {
+            self.point_bytes += key.len();
+        }
+        if self.points.len() > POINTS_MAX || self.point_bytes > POINT_BYTES_MAX {
+            self.point_bytes = 0;
             self.whole.extend(
                 std::mem::take(&mut self.points)
                     .into_iter()
@@ -69,5 +74,34 @@ impl ReadSet {
             .iter()
             .cloned()
             .chain(self.whole.iter().map(all))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TREE: TreeId = TreeId::new(7);
+
+    #[test]
+    fn many_or_long_points_become_their_whole_tree() {
+        let mut many = ReadSet::default();
+        for number in 0..=u32::try_from(POINTS_MAX).unwrap_or(u32::MAX) {
+            many.add_point(TREE, &number.to_be_bytes());
+        }
+        let mut long = ReadSet::default();
+        for byte in 0..=255 {
+            long.add_point(TREE, &vec![byte; 64 << 10]);
+        }
+        long.add_point(TREE, &[0; 65 << 10]);
+        for reads in [many, long] {
+            assert_eq!(reads.points().count(), 0);
+            let whole = ReadRange {
+                tree: TREE,
+                start: Bound::Unbounded,
+                end: Bound::Unbounded,
+            };
+            assert_eq!(reads.ranges().collect::<Vec<_>>(), [whole]);
+        }
     }
 }

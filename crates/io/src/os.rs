@@ -68,16 +68,22 @@ impl Fs for OsFs {
     }
 
     fn create_dir(&self, path: &Path) -> Result<()> {
-        if path.is_dir() {
-            return Ok(());
-        }
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+        let sync_parent = || self.sync_dir(parent.unwrap_or(Path::new(".")));
+        if path.is_dir() {
+            // Whoever has made it may have ended before this. A parent that this process may not
+            // even read was made by somebody else, long ago.
+            return match sync_parent() {
+                Err(e) if e.source.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+                synced => synced,
+            };
+        }
         if let Some(parent) = parent {
             self.create_dir(parent)?;
         }
         match fs::create_dir(path) {
-            Ok(()) => self.sync_dir(parent.unwrap_or(Path::new("."))),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            Ok(()) => sync_parent(),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => sync_parent(),
             Err(e) => Err(Error::new("create directory", path, e)),
         }
     }
