@@ -1,12 +1,15 @@
 //! What a commit handle and the change feed promise.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod gate;
+
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use gate::{Gate, PATIENCE, Work, answer, spawn};
 use nexusbase_db::{
     Changed, CommitError, Database, Durability, Error, Index, Options, TreeId, View,
 };
@@ -176,4 +179,113 @@ fn a_closed_database_says_so_and_keeps_its_snapshots_readable() {
     assert_eq!(feed.wait(Duration::from_secs(30)), Changed::Closed);
     let refused = db.transact(|tx| Ok::<_, Error>(tx.put(t, b"a", b"2")?));
     assert!(matches!(refused, Err(Error::Commit(CommitError::Closed))));
+}
+
+/// A commit handle can be shared, but its end woke only one of the threads that waited for it;
+/// the others waited for ever.
+#[test]
+fn all_threads_that_wait_on_one_handle_are_answered() {
+    const THREADS: usize = 8;
+    let (disk, gate) = (SimDisk::new(1), Arc::new(Gate::default()));
+    let db = Database::open_with("/data", gate.options(&disk)).unwrap();
+    let t = tree(&db);
+    let start = |key: &[u8]| {
+        db.transact_start(|tx| Ok::<_, Error>(tx.put(t, key, b"1")?))
+            .unwrap()
+            .1
+    };
+    // Somebody else leads meanwhile.
+    let shut = gate.shut(Work::Write);
+    let other = start(b"a");
+    let other = spawn(move || other.wait());
+    shut.wait_for_one();
+    let shared = Arc::new(start(b"b"));
+    let (answers, answered) = mpsc::channel();
+    let (ready, is_ready) = mpsc::channel();
+    for _ in 0..THREADS {
+        let (shared, ready, answers) = (Arc::clone(&shared), ready.clone(), answers.clone());
+        std::thread::spawn(move || {
+            ready.send(()).unwrap();
+            answers.send(shared.wait())
+        });
+    }
+    for _ in 0..THREADS {
+        is_ready.recv_timeout(PATIENCE).unwrap();
+    }
+    // Time to fall asleep. Who does not need it is answered all the same.
+    std::thread::sleep(Duration::from_millis(50));
+    drop(shut);
+    for _ in 0..THREADS {
+        assert_eq!(answer(&answered), Index::new(3));
+    }
+    assert_eq!(answer(&other), Index::new(2));
+}
+
+/// Commits of more keys than the conflict window holds were refused together because the disk was
+/// full. The window had forgotten the first of them already, and went on to refuse everything
+/// older than that: as it never happened, that was everything for ever.
+#[test]
+fn a_disk_that_was_too_full_for_more_keys_than_the_window_holds_is_not_final() {
+    let disk = SimDisk::new(1);
+    let options = Options {
+        // So that all of them wait for the one that leads.
+        housekeeping_thread: false,
+        segment_bytes: 64 << 10,
+        ..Arc::new(Gate::default()).options(&disk)
+    };
+    let db = Database::open_with("/data", options).unwrap();
+    let t = tree(&db);
+    disk.set_capacity(Some(0));
+    let commit = |_| {
+        let mut tx = db.begin();
+        for key in 0..=4096u32 {
+            tx.delete(t, &key.to_be_bytes()).unwrap();
+        }
+        tx.commit().unwrap()
+    };
+    let refused: Vec<_> = (0..256).map(commit).collect();
+    for handle in refused {
+        assert!(matches!(handle.wait(), Err(CommitError::NoSpace(_))));
+    }
+    disk.set_capacity(None);
+    let mut tx = db.begin();
+    assert_eq!(tx.get(t, b"a").unwrap(), None);
+    tx.put(t, b"a", b"1").unwrap();
+    assert_eq!(tx.commit().unwrap().wait().unwrap(), Index::new(2));
+}
+
+/// Housekeeping wrote batches as long as there were any, and synced then. Where commits that
+/// nobody waits for came as fast as it wrote them, the interval never ended.
+#[test]
+fn an_interval_ends_although_there_is_always_something_to_write() {
+    let (disk, gate) = (SimDisk::new(1), Arc::new(Gate::default()));
+    let options = Options {
+        durability: Durability::Interval(Duration::from_millis(1)),
+        ..gate.options(&disk)
+    };
+    let db = Database::open_with("/data", options).unwrap();
+    let t = tree(&db);
+    let commit = || {
+        drop(
+            db.transact_start(|tx| Ok::<_, Error>(tx.put(t, b"a", b"1")?))
+                .unwrap(),
+        );
+    };
+    let shut = gate.shut(Work::Write);
+    let next = || {
+        // The next batch is there before the one at the gate is written.
+        commit();
+        shut.let_one_through();
+        shut.wait_for_one();
+    };
+    commit();
+    shut.wait_for_one();
+    // It may be just a claim that stood there.
+    next();
+    let before = db.stats().durable_bytes;
+    let synced = (0..1000).any(|_| {
+        next();
+        db.stats().durable_bytes > before
+    });
+    assert!(synced, "not one sync in 1000 batches");
 }

@@ -143,4 +143,21 @@ mod tests {
             Changed::TimedOut
         );
     }
+    /// Each advance woke the one who waited, and what it did not wait for started its time again:
+    /// where advances kept coming, it waited for ever.
+    #[test]
+    fn being_woken_too_early_does_not_start_the_time_again() {
+        let mark = Arc::new(Watermark::new(0));
+        let (ended, end) = std::sync::mpsc::channel();
+        std::thread::spawn({
+            let mark = Arc::clone(&mark);
+            move || ended.send(mark.wait_beyond(u64::MAX, Duration::from_millis(50)))
+        });
+        // At least 30 seconds, should it not end.
+        let found = (1..30_000).find_map(|value| {
+            mark.advance(value);
+            end.recv_timeout(Duration::from_millis(1)).ok()
+        });
+        assert_eq!(found, Some(Changed::TimedOut));
+    }
 }

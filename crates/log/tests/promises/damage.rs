@@ -192,6 +192,44 @@ fn what_was_cut_off_never_comes_back_behind_a_new_batch() {
     panic!("it never got through");
 }
 
+/// Sectors of a batch reach the disk in any order. Of one batch only the last entry got there; the
+/// next life saw zeros where the batch should start, took that for a clean end, and left the entry
+/// where it was. Then it wrote a batch of the same shape, of which all got there but the last
+/// entry: and the old one, valid in its place, was taken for the end of the new batch.
+#[test]
+fn what_an_interrupted_write_left_never_comes_back() {
+    // The batch's last entry starts where a sector starts.
+    const LAST_AT: usize = 12 * 512;
+    let length = LAST_AT - batch_of(2, 100) as usize - (BATCH + HEADER) as usize;
+    let append_two = |opened: &mut Opened, byte: u8| {
+        let (first, last) = (vec![byte; length], vec![byte; 600]);
+        let records = [entry(G, 2, 1, &first), entry(G, 3, 1, &last)];
+        opened.writer.append(&records, Sync::Durable).unwrap();
+    };
+    let disk = SimDisk::new(1);
+    let bytes = || disk.file_bytes(&segment(1)).unwrap();
+
+    let mut opened = open(&disk);
+    append(&mut opened, 1, &[1; 100]).unwrap();
+    let before = bytes();
+    append_two(&mut opened, b'o');
+    let torn = [&before[..LAST_AT], &bytes()[LAST_AT..]].concat();
+    disk.kill();
+    disk.set_file_bytes(&segment(1), &torn);
+
+    let mut opened = open(&disk);
+    assert_eq!(indices(&opened.log, G), [1]);
+    let before = bytes();
+    append_two(&mut opened, b'n');
+    let torn = [&bytes()[..LAST_AT], &before[LAST_AT..]].concat();
+    disk.kill();
+    disk.set_file_bytes(&segment(1), &torn);
+
+    let opened = open(&disk);
+    assert_eq!(indices(&opened.log, G), [1]);
+    assert!(opened.torn.is_some());
+}
+
 #[test]
 fn a_changed_byte_that_a_later_batch_claims_is_damage() {
     for at in [4, 47, BATCH + 4, BATCH + HEADER + 7] {
