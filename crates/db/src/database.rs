@@ -276,7 +276,7 @@ impl Database {
     pub fn housekeeping_step(&self) {
         let before = &self.core().seen;
         let mut seen = *before.lock();
-        housekeeping::step(self.core(), &mut seen);
+        housekeeping::step(self.core(), &mut seen, true);
         *before.lock() = seen;
     }
 

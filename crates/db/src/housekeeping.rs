@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use nexusbase_log::LogWriter;
 use parking_lot::{Condvar, Mutex};
 
 use crate::commit::Pipeline;
@@ -74,9 +75,16 @@ impl Housekeeper {
             .spawn({
                 let bell = Arc::clone(&bell);
                 move || {
-                    let mut before = 0;
-                    while bell.sleep(pause) {
-                        step(&core, &mut before);
+                    let clock = Arc::clone(&core.env.clock);
+                    let (mut before, mut last) = (0, clock.monotonic());
+                    while bell.sleep((last + pause).saturating_sub(clock.monotonic())) {
+                        // A bell calls for what cannot wait; the rest keeps its time.
+                        let now = clock.monotonic();
+                        let due = now >= last + pause;
+                        step(&core, &mut before, due);
+                        if due {
+                            last = now;
+                        }
                     }
                 }
             })?;
@@ -100,8 +108,9 @@ impl Drop for Housekeeper {
     }
 }
 
-/// Does what is due. `before` carries the visible index from step to step, to notice idleness.
-pub(crate) fn step(core: &Core, before: &mut u64) {
+/// Writes what nobody writes, and does what is `due` once per interval. `before` carries the
+/// visible index from one such time to the next, to notice idleness.
+pub(crate) fn step(core: &Core, before: &mut u64, due: bool) {
     let pipeline: &Pipeline = &core.pipeline;
     let mut led = 0;
     while led < LED_MAX && pipeline.lead() {
@@ -115,23 +124,22 @@ pub(crate) fn step(core: &Core, before: &mut u64) {
         // The folder may belong to somebody else already.
         return;
     }
-    match core.durability {
-        Durability::Always | Durability::Never => {}
-        Durability::Interval(_) => {
-            if pipeline
-                .with_writer(nexusbase_log::LogWriter::sync)
-                .is_none()
-            {
-                pipeline.request_sync();
-            }
-        }
-    }
     // Neither of these fails anybody: a commit that needs the space will say so.
     let _ = core.log.prepare_spare_step();
     while core.log.recycle_step().unwrap_or(false) {}
+    if !due {
+        return;
+    }
+    let lent = match core.durability {
+        Durability::Interval(_) => pipeline.with_writer(LogWriter::sync).is_some(),
+        Durability::Always | Durability::Never => true,
+    };
+    if !lent {
+        pipeline.request_sync();
+    }
     let visible = core.registry.visible.get();
     if visible == *before && core.durability != Durability::Never {
-        pipeline.with_writer(nexusbase_log::LogWriter::claim);
+        pipeline.with_writer(LogWriter::claim);
     }
     *before = visible;
 }
