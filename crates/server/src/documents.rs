@@ -157,6 +157,12 @@ fn question(
         query.after = Some(cursor.parse::<Cursor>().map_err(Error::from)?);
     }
     query.skip = parameters.number("skip", 0)?.unwrap_or(0);
+    if query.skip > 0 && query.after.is_some() {
+        // Each page would leave out some more, which nobody means.
+        let detail = "skip counts from the first document, and a cursor starts behind a later one; \
+                      leave skip out of all pages but the first";
+        return Err(Problem::new(Kind::InvalidParameter, detail).parameter("skip"));
+    }
     // One more than asked for tells whether something follows.
     query.limit = Some(limit.saturating_add(1));
 

@@ -65,7 +65,7 @@ pub(crate) struct FindParameters {
     /// otherwise) mean that limit.
     #[param(required = false, minimum = 1, example = 100)]
     limit: Option<i64>,
-    /// How many documents to leave out first.
+    /// How many documents to leave out first. Not together with a cursor.
     #[param(required = false, minimum = 0, example = 0)]
     skip: Option<i64>,
     /// Where the page before ended: its `next`. Filter and sort must be the same.

@@ -159,3 +159,18 @@ impl Drop for StopOnDrop<'_> {
         self.0.store(true, Ordering::Relaxed);
     }
 }
+
+#[test]
+fn skip_counts_on_the_first_page_only() {
+    let server = Running::start();
+    fill(&server, 10);
+    let first = server.get("/collections/c/documents?limit=3&skip=2");
+    let next = next_link(&first).unwrap();
+    assert!(!next.contains("skip="), "{next}");
+    let second = server.get(&next).expect(200);
+    assert_eq!(second["documents"][0]["_id"], 5);
+    let refused = server
+        .get(&format!("{next}&skip=2"))
+        .problem(400, "invalid-parameter");
+    assert_eq!(refused["parameter"], "skip");
+}
