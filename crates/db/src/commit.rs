@@ -377,27 +377,21 @@ impl Pipeline {
 
     /// Waits until a snapshot sees `index`, or nothing more will happen.
     pub(crate) fn wait_visible(&self, index: Index) {
-        while self.registry.visible.get() < index.get() && self.is_stopped().is_none() {
-            // Nobody may be waiting for the entry: then it is led here.
-            if !self.lead() {
-                self.registry
-                    .visible
-                    .wait_beyond(index.get() - 1, TURN_CHECK);
-            }
-        }
+        self.wait_visible_while(index, || true);
     }
 
     /// Waits until the commit `index`, which another transaction was refused for, is visible, or
     /// was itself refused for lack of space, or nothing more will happen.
     pub(crate) fn wait_settled(&self, index: Index) {
-        let is_given = || self.state.lock().next > index;
-        while self.registry.visible.get() < index.get() && self.is_stopped().is_none() && is_given()
-        {
-            // As above.
+        self.wait_visible_while(index, || self.state.lock().next > index);
+    }
+
+    fn wait_visible_while(&self, index: Index, expected: impl Fn() -> bool) {
+        let visible = &self.registry.visible;
+        while visible.get() < index.get() && self.is_stopped().is_none() && expected() {
+            // Nobody may be waiting for the entry: then it is led here.
             if !self.lead() {
-                self.registry
-                    .visible
-                    .wait_beyond(index.get() - 1, TURN_CHECK);
+                visible.wait_beyond(index.get() - 1, TURN_CHECK);
             }
         }
     }
