@@ -12,7 +12,7 @@ use nexusbase_io as io;
 use crate::error::{AppendError, OpenError};
 use crate::group::GroupView;
 use crate::log::Log;
-use crate::record::{BATCH_BYTES, Group, Index, PAYLOAD_BYTES_MAX, Position, Record};
+use crate::record::{BATCH_BYTES, Group, PAYLOAD_BYTES_MAX, Position, Record};
 use crate::segment::{self, Header, RECORDS_AT, Segment};
 use crate::spare::Spare;
 
@@ -361,18 +361,4 @@ fn make_segment(
     shared.fs.rename(&spare.path, &segment.path)?;
     shared.fs.sync_dir(&shared.dir)?;
     Ok(segment)
-}
-
-impl LogWriter {
-    /// The log that this writer appends to.
-    #[must_use]
-    pub const fn log(&self) -> &Log {
-        &self.log
-    }
-
-    /// A group's last index.
-    #[must_use]
-    pub fn last(&self, group: Group) -> Index {
-        self.log.group(group).last.index
-    }
 }

@@ -44,7 +44,7 @@ fn what_was_appended_is_there_after_reopening() {
     let opened = open(&disk);
     assert_eq!(opened.torn, None);
     assert_eq!(read(&opened.log, G), before);
-    assert_eq!(opened.writer.last(G).get(), 100);
+    assert_eq!(opened.log.group(G).last.index.get(), 100);
 }
 
 #[test]
