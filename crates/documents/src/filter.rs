@@ -12,8 +12,7 @@
 //! missing. `$ne`, `$nin`, `$not` and `$nor` are complements over whole documents. Matching reads
 //! the raw document in place and allocates nothing.
 //!
-//! A planner asks [`Filter::constraints`] what must hold for a path, and [`Filter::is_covered_by`]
-//! whether reading by those constraints leaves anything to check.
+//! A planner asks [`Filter::constraints`] what must hold for a path.
 
 mod matches;
 mod parse;
@@ -125,21 +124,6 @@ impl Filter {
             .iter()
             .filter_map(Condition::as_constraint)
             .filter(move |constraint| constraint.path.as_str() == path)
-    }
-
-    /// Whether the filter says nothing but constraints on these paths, so that documents that
-    /// meet all of those need not be matched again.
-    ///
-    /// On arrays that is true only where each constraint was met by some element, whichever: an
-    /// index over several values per document may use one constraint for its range, and must
-    /// check the others.
-    #[must_use]
-    pub fn is_covered_by(&self, paths: &[&str]) -> bool {
-        self.conjuncts.iter().all(|condition| {
-            condition
-                .as_constraint()
-                .is_some_and(|constraint| paths.contains(&constraint.path.as_str()))
-        })
     }
 }
 

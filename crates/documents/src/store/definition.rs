@@ -153,11 +153,8 @@ fn tree(document: &RawDocument, name: &str) -> Result<TreeId, String> {
 mod tests {
     use super::*;
 
-    /// The bytes of version 1, as `docs/format.md` describes them. Never change what is expected
-    /// here: databases that were written with it must open.
-    #[test]
-    fn golden_definition() {
-        let definition = Definition {
+    fn definition() -> Definition {
+        Definition {
             data: TreeId::new(5),
             indexes: vec![IndexDefinition {
                 path: Path::parse("a.b").unwrap(),
@@ -165,7 +162,14 @@ mod tests {
                 multikey: true,
                 ready: false,
             }],
-        };
+        }
+    }
+
+    /// The bytes of version 1, as `docs/format.md` describes them. Never change what is expected
+    /// here: databases that were written with it must open.
+    #[test]
+    fn golden_definition() {
+        let definition = definition();
         let hex: String = definition
             .encode()
             .as_bytes()
@@ -180,15 +184,7 @@ mod tests {
 
     #[test]
     fn a_definition_comes_back() {
-        let definition = Definition {
-            data: TreeId::new(5),
-            indexes: vec![IndexDefinition {
-                path: Path::parse("a.b").unwrap(),
-                tree: TreeId::new(6),
-                multikey: true,
-                ready: false,
-            }],
-        };
+        let definition = definition();
         assert_eq!(
             Definition::decode(definition.encode().as_bytes()),
             Ok(definition)

@@ -105,12 +105,6 @@ pub fn split_first_directed(key: &[u8], direction: Direction) -> Option<(&[u8], 
     key.split_at_checked(key.len() - reader.rest.len())
 }
 
-/// The class of the first value of an ascending key.
-#[must_use]
-pub fn first_class(key: &[u8]) -> Option<Class> {
-    key.first().and_then(|byte| Class::from_byte(*byte))
-}
-
 fn put_value(value: RawBsonRef<'_>, level: usize, out: &mut Vec<u8>) -> Result<(), ValueError> {
     out.push(Class::of(value).byte());
     put_content(value, level, out)
