@@ -8,6 +8,7 @@
 //! Every operation exists once, on a [`Transaction`](nexusbase_db::Transaction)
 //! ([`CollectionTx`]); [`Collection`] wraps each in a transaction of its own.
 
+mod bulk;
 mod collection;
 mod definition;
 mod documents;
@@ -15,6 +16,7 @@ mod error;
 mod index;
 mod transaction;
 
+pub use bulk::OnError;
 pub use collection::Collection;
 pub use definition::{CollectionInfo, IndexInfo};
 pub use documents::Documents;

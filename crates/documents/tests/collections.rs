@@ -5,6 +5,7 @@
 use bson::raw::{RawBson, RawDocument, RawDocumentBuf};
 use nexusbase_db::Database;
 use nexusbase_documents::query::{Access, Cursor, SortKind};
+use nexusbase_documents::store::OnError;
 use nexusbase_documents::{Collection, Documents, Error, Query, json};
 
 fn collection() -> Collection {
@@ -83,6 +84,47 @@ fn a_second_document_with_the_same_id_is_refused_and_nothing_of_its_batch_is_kep
     assert_eq!(number, 1);
     assert!(matches!(error, Error::DuplicateId { .. }), "{error}");
     assert_eq!(ids(&things, &query("{}")), ["1"]);
+}
+
+#[test]
+fn each_of_many_documents_has_its_own_outcome() {
+    let long = "x".repeat(40_000);
+    let batch = [
+        "{\"_id\":1}".to_owned(),
+        "{\"_id\":1}".to_owned(),
+        format!("{{\"_id\":2,\"k\":\"{long}\"}}"),
+        "{\"_id\":3,\"a.b\":1}".to_owned(),
+        "{\"_id\":4}".to_owned(),
+    ];
+    let outcomes = |documents: &[String], on_error| {
+        let things = collection();
+        things.create_index("k", |_| {}).unwrap();
+        let documents: Vec<_> = documents.iter().map(|one| document(one)).collect();
+        let outcomes = things.insert_each(&documents, on_error).unwrap();
+        let words = outcomes.iter().map(|outcome| match outcome {
+            Ok(_) => "in",
+            Err(Error::DuplicateId { .. }) => "duplicate",
+            Err(Error::KeyTooLarge { .. }) => "too long",
+            Err(Error::Document(_)) => "bad name",
+            Err(_) => "other",
+        });
+        (words.collect::<Vec<_>>(), ids(&things, &query("{}")))
+    };
+    let (skipped, there) = outcomes(&batch, OnError::Skip);
+    assert_eq!(skipped, ["in", "duplicate", "too long", "bad name", "in"]);
+    assert_eq!(there, ["1", "4"]);
+    for (from, expected, left) in [
+        (0, vec!["in", "duplicate"], vec!["1"]),
+        (1, vec!["in", "too long"], vec!["1"]),
+        (2, vec!["too long"], vec![]),
+        (3, vec!["bad name"], vec![]),
+        (4, vec!["in"], vec!["4"]),
+        (5, vec![], vec![]),
+    ] {
+        let (stopped, there) = outcomes(&batch[from..], OnError::Stop);
+        assert_eq!(stopped, expected, "from {from}");
+        assert_eq!(there, left, "from {from}");
+    }
 }
 
 #[test]

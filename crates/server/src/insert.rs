@@ -11,10 +11,10 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use hyper::{HeaderMap, StatusCode, header};
+use nexusbase_documents::Error;
 use nexusbase_documents::bson::raw::{RawBson, RawDocumentBuf};
 use nexusbase_documents::json::{Form, parse_document, write_value};
-use nexusbase_documents::store::Collection;
-use nexusbase_documents::{Error, document::check_document};
+use nexusbase_documents::store::{Collection, OnError};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -38,12 +38,6 @@ const BATCH_DOCUMENTS: usize = 500;
 const BATCH_BYTES: usize = 1 << 20;
 /// How many lines that failed are reported one by one; the others are counted.
 const FAILURES_LISTED: usize = 1000;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum OnError {
-    Stop,
-    Skip,
-}
 
 /// What came of an insert.
 struct Done {
@@ -253,16 +247,16 @@ fn lines(
     let mut batch = Batch::default();
     let stops = |report: &Report| on_error == OnError::Stop && report.failed > 0;
     for (number, line) in split::lines(body) {
-        match read_line(line) {
+        match parse_document(line) {
             Ok(document) => {
                 batch.bytes += document.as_bytes().len();
                 batch.lines.push((number, document));
             }
-            Err(problem) => {
+            Err(error) => {
                 // What stands before it comes first.
                 flush(collection, &mut batch, on_error, &mut report)?;
                 if !stops(&report) {
-                    report.failed(number, problem);
+                    report.failed(number, json_error(&error));
                 }
             }
         }
@@ -285,12 +279,6 @@ fn lines(
     }
 }
 
-fn read_line(line: &[u8]) -> Result<RawDocumentBuf, Problem> {
-    let document = parse_document(line).map_err(|error| json_error(&error))?;
-    check_document(&document).map_err(|error| of_error(&error.into()))?;
-    Ok(document)
-}
-
 /// Inserts what is in the batch, and leaves it empty.
 ///
 /// A problem is returned only if it is the database's; it says what is in by then.
@@ -300,53 +288,22 @@ fn flush(
     on_error: OnError,
     report: &mut Report,
 ) -> Result<(), Problem> {
-    let mut lines = std::mem::take(&mut batch.lines);
+    let (numbers, documents): (Vec<_>, Vec<_>) = batch.lines.drain(..).unzip();
     batch.bytes = 0;
-    while !lines.is_empty() {
-        let mut at_fault = 0;
-        let inserted = collection.documents().transact(|tx| {
-            let mut collection = collection.within(tx);
-            let mut outcomes = Vec::with_capacity(lines.len());
-            for (at, (_, document)) in lines.iter().enumerate() {
-                at_fault = at;
-                match collection.insert(document) {
-                    // Found before anything was changed, so the transaction is still good.
-                    Err(error @ Error::DuplicateId { .. }) => {
-                        outcomes.push(Err(of_error(&error)));
-                        if on_error == OnError::Stop {
-                            break;
-                        }
-                    }
-                    outcome => outcomes.push(Ok(outcome?)),
+    match collection.insert_each(&documents, on_error) {
+        Ok(outcomes) => {
+            for (outcome, line) in outcomes.into_iter().zip(numbers) {
+                match outcome {
+                    Ok(id) => report.inserted(&id)?,
+                    Err(error) => report.failed(line, of_error(&error)),
                 }
             }
-            Ok(outcomes)
-        });
-        match inserted {
-            Ok(outcomes) => {
-                for (outcome, (line, _)) in outcomes.into_iter().zip(&lines) {
-                    match outcome {
-                        Ok(id) => report.inserted(&id)?,
-                        Err(problem) => report.failed(*line, problem),
-                    }
-                }
-                return Ok(());
-            }
-            Err(error @ (Error::Database(_) | Error::Damaged { .. })) => {
-                let report = std::mem::replace(report, Report::new(report.form));
-                let line = lines.first().map_or(0, |(line, _)| *line);
-                return Err(report.interrupted(of_error(&error).with("line", line)));
-            }
-            Err(error) => {
-                // The document may have left something in the transaction, which is gone now:
-                // again without it, and in order to stop, without those behind it.
-                let (line, _) = lines.remove(at_fault);
-                report.failed(line, of_error(&error));
-                if on_error == OnError::Stop {
-                    lines.truncate(at_fault);
-                }
-            }
+            Ok(())
+        }
+        Err(error) => {
+            let report = std::mem::replace(report, Report::new(report.form));
+            let line = numbers.first().copied().unwrap_or(0);
+            Err(report.interrupted(of_error(&error).with("line", line)))
         }
     }
-    Ok(())
 }

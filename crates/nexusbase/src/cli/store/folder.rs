@@ -1,8 +1,8 @@
 //! Documents in a folder that this process holds open.
 
-use nexusbase::bson::raw::RawDocumentBuf;
 use nexusbase::documents::json::{self, Form};
 use nexusbase::documents::query::SortKind;
+use nexusbase::documents::store;
 use nexusbase::{Access, Collection, Documents, Error, Query, Snapshot};
 
 use super::{
@@ -90,12 +90,6 @@ pub(super) fn collections(documents: &Documents) -> Outcome<Vec<CollectionShown>
     Ok(all.collect())
 }
 
-/// A line that is a document.
-struct Parsed {
-    line: u64,
-    document: RawDocumentBuf,
-}
-
 pub(super) fn insert(
     documents: &Documents,
     collection: &str,
@@ -104,13 +98,13 @@ pub(super) fn insert(
 ) -> Outcome<Inserted> {
     let collection = documents.collection(collection)?;
     let mut result = Inserted::default();
-    let mut parsed = Vec::with_capacity(lines.len());
+    let (mut numbers, mut parsed) = (Vec::new(), Vec::new());
     for line in lines {
         match json::parse_document(&line.text) {
-            Ok(document) => parsed.push(Parsed {
-                line: line.number,
-                document,
-            }),
+            Ok(document) => {
+                numbers.push(line.number);
+                parsed.push(document);
+            }
             Err(e) => {
                 let place = if e.at.is_empty() {
                     String::new()
@@ -127,78 +121,27 @@ pub(super) fn insert(
             }
         }
     }
-    insert_parsed(&collection, parsed, on_error, &mut result)?;
+    let on_error = match on_error {
+        OnError::Stop => store::OnError::Stop,
+        OnError::Skip => store::OnError::Skip,
+    };
+    for (outcome, line) in collection
+        .insert_each(&parsed, on_error)?
+        .into_iter()
+        .zip(numbers)
+    {
+        match outcome {
+            Ok(_) => result.inserted += 1,
+            Err(e) => result.refused.push(Refused {
+                line,
+                reason: e.to_string(),
+            }),
+        }
+    }
     result.refused.sort_by_key(|refused| refused.line);
+    if on_error == store::OnError::Stop {
+        // What is behind the first was never reached.
+        result.refused.truncate(1);
+    }
     Ok(result)
-}
-
-/// Inserts documents in one transaction, or in a few where one of them breaks a transaction.
-fn insert_parsed(
-    collection: &Collection,
-    mut parsed: Vec<Parsed>,
-    on_error: OnError,
-    result: &mut Inserted,
-) -> Outcome {
-    while !parsed.is_empty() {
-        let mut at_fault = 0;
-        let attempt = collection.documents().transact(|tx| {
-            let mut refused = Vec::new();
-            let mut inserted = 0;
-            let mut within = collection.within(tx);
-            for (at, one) in parsed.iter().enumerate() {
-                at_fault = at;
-                match within.insert(&one.document) {
-                    Ok(_) => inserted += 1,
-                    Err(e) if leaves_no_trace(&e) => {
-                        refused.push((one.line, e.to_string()));
-                        if on_error == OnError::Stop {
-                            break;
-                        }
-                    }
-                    Err(e) => return Err(e),
-                }
-            }
-            Ok((inserted, refused))
-        });
-        match attempt {
-            Ok((inserted, refused)) => {
-                result.inserted += inserted;
-                let refused = refused.into_iter();
-                let refused = refused.map(|(line, reason)| Refused { line, reason });
-                add_refused(result, refused, on_error);
-                return Ok(());
-            }
-            // The transaction is gone with all its documents: again, without this one.
-            Err(e @ Error::KeyTooLarge { .. }) => {
-                let line = parsed[at_fault].line;
-                let reason = e.to_string();
-                add_refused(result, std::iter::once(Refused { line, reason }), on_error);
-                if on_error == OnError::Stop {
-                    parsed.truncate(at_fault);
-                } else {
-                    parsed.remove(at_fault);
-                }
-            }
-            Err(e) => return Err(e.into()),
-        }
-    }
-    Ok(())
-}
-
-/// With [`OnError::Stop`] only the first line counts: what is behind it was never reached.
-fn add_refused(result: &mut Inserted, refused: impl Iterator<Item = Refused>, on_error: OnError) {
-    for one in refused {
-        if on_error == OnError::Stop {
-            result.refused.clear();
-        }
-        result.refused.push(one);
-    }
-}
-
-/// Whether an insert that failed so has changed nothing in its transaction.
-const fn leaves_no_trace(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::DuplicateId { .. } | Error::Document(_) | Error::Id(_)
-    )
 }
