@@ -1,5 +1,10 @@
 //! Errors by what was asked for: applying or reading.
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nexusbase_io as io;
+
 use crate::{Seqno, TreeId};
 
 /// Why an entry was not applied. Each of them means that the log and the trees have parted ways,
@@ -51,4 +56,58 @@ pub enum ReadError {
         /// The newest that can be.
         applied: Seqno,
     },
+}
+
+/// Why a file could not be used.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DiskError {
+    /// The operating system refused.
+    #[error(transparent)]
+    Io(Arc<io::Error>),
+    /// What it gave is not what was written.
+    #[error(transparent)]
+    Corrupt(Arc<Corruption>),
+}
+
+/// Bytes on disk that are not what they must be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} is damaged at byte {offset}: expected {expected}, found {found}", path.display())]
+pub struct Corruption {
+    /// The file.
+    pub path: PathBuf,
+    /// Where in it, in bytes.
+    pub offset: u64,
+    /// What had to be there.
+    pub expected: String,
+    /// What is there.
+    pub found: String,
+}
+
+impl From<io::Error> for DiskError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(Arc::new(error))
+    }
+}
+
+impl DiskError {
+    /// Damage in a file.
+    pub(crate) fn corrupt(
+        path: &Path,
+        offset: u64,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self::Corrupt(Arc::new(Corruption {
+            path: path.to_path_buf(),
+            offset,
+            expected: expected.into(),
+            found: found.into(),
+        }))
+    }
+
+    /// Whether the disk is full, so that it may work later.
+    #[must_use]
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, Self::Io(error) if error.is_no_space())
+    }
 }

@@ -11,8 +11,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::memtable::Memtable;
-use crate::row::Row;
+use crate::memtable::{Memtable, Row};
 use crate::{ApplyError, Change, Direction, KeyRange, Mutation, ReadError, Scan, Seqno, TreeId};
 
 /// How many superseded versions an entry cleans up for each that it writes, at most, so that a

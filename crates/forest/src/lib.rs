@@ -17,18 +17,21 @@
 //! What it does not: publish. Which seqno readers may use is the database's decision; the forest
 //! only refuses those that it has not applied. It also never decides what an entry does.
 
+mod cursor;
 mod error;
 mod forest;
 mod ids;
+mod kind;
 mod memtable;
 mod mutation;
 mod range;
 mod row;
 mod scan;
 
-pub use error::{ApplyError, ReadError};
+pub use error::{ApplyError, Corruption, DiskError, ReadError};
 pub use forest::{Forest, Stats, TreeStats};
 pub use ids::{Seqno, TreeId};
+pub use kind::{Expiry, Fingerprint, Merge, TreeKind, ZONES_MAX, Zone};
 pub use mutation::{Change, Mutation};
 pub use range::{Direction, KeyRange};
 pub use scan::Scan;

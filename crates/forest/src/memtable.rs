@@ -14,7 +14,10 @@ use bytes::Bytes;
 use crossbeam_skiplist::SkipMap;
 use crossbeam_skiplist::map::Entry;
 
-use crate::row::Row;
+mod key;
+
+pub(crate) use key::Row;
+
 use crate::{Change, Seqno};
 
 /// What a version takes beside its key and value: a node of the map with its tower, and what the

@@ -1,159 +1,59 @@
-//! The key of a version in a memtable: user key ascending, then seqno descending.
+//! One version of a key, as memtables, blocks and cursors hand it on.
 //!
-//! The first bytes of the user key lie in the row itself, as big-endian words, so that nearly all
-//! comparisons on the way through a large memtable touch no memory but the node they are at. It
-//! also makes a row for looking up a short key without allocating.
+//! Rows are ordered by key ascending, then by seqno descending: the newest version of a key comes
+//! first. `(key, seqno)` is unique within a tree.
 
-use std::cmp::{Ordering, Reverse};
-
-use bytes::Bytes;
+use std::cmp::Ordering;
 
 use crate::Seqno;
 
-const HEAD_WORDS: usize = 3;
-const HEAD_BYTES: usize = 8 * HEAD_WORDS;
-
-/// The key of one version.
-///
-/// In this order, because the map's links lie right behind it: a comparison and the step that
-/// follows mostly touch the same cache line.
-#[derive(Debug)]
-#[repr(C)]
-pub(crate) struct Row {
-    /// The whole user key; empty in a [probe](Row::probe) for a key that fits into the head.
-    key: Bytes,
-    seqno: Seqno,
-    length: usize,
-    /// The first bytes of the user key, filled up with zeros.
-    head: [u64; HEAD_WORDS],
+/// A row, borrowed from whoever holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RowRef<'a> {
+    pub(crate) key: &'a [u8],
+    /// The entry that wrote it; zero once every reader sees it and nothing older lies beneath.
+    pub(crate) seqno: Seqno,
+    /// What the row adds to the number of live rows: see [`TreeKind::counted`](crate::TreeKind).
+    /// -1, 0 or 1.
+    pub(crate) weight: i8,
+    pub(crate) cell: Cell<'a>,
 }
 
-impl Row {
-    /// A row to store.
-    pub(crate) fn new(key: Bytes, seqno: Seqno) -> Self {
-        Self {
-            head: head(&key),
-            length: key.len(),
-            seqno,
-            key,
-        }
-    }
+/// What a row says of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cell<'a> {
+    /// The key has this value.
+    Put(&'a [u8]),
+    /// The key is gone.
+    Delete,
+    /// This is merged into whatever lies beneath.
+    Merge(&'a [u8]),
+    /// The key has a value that lies in a blob file.
+    Blob(BlobRef),
+}
 
-    /// A row to look for. It compares like any other, but [`Row::key`] means nothing.
-    pub(crate) fn probe(key: &[u8], seqno: Seqno) -> Self {
-        let rest = if key.len() > HEAD_BYTES {
-            Bytes::copy_from_slice(key)
-        } else {
-            Bytes::new()
-        };
-        Self {
-            head: head(key),
-            length: key.len(),
-            seqno,
-            key: rest,
-        }
-    }
+/// Where a value lies that is kept apart from its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct BlobRef {
+    pub(crate) file: FileId,
+    /// Where its frame starts in the file.
+    pub(crate) offset: u64,
+    /// Length of the frame in bytes.
+    pub(crate) length: u32,
+}
 
-    pub(crate) fn key(&self) -> &Bytes {
-        &self.key
-    }
+/// The number of a table or blob file. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct FileId(pub(crate) u64);
 
-    pub(crate) fn seqno(&self) -> Seqno {
-        self.seqno
-    }
-
-    /// Whether both are versions of the same key.
-    pub(crate) fn is_version_of(&self, other: &Self) -> bool {
-        self.compare_keys(other) == Ordering::Equal
-    }
-
-    fn compare_keys(&self, other: &Self) -> Ordering {
-        self.head.cmp(&other.head).then_with(|| {
-            if self.length <= HEAD_BYTES || other.length <= HEAD_BYTES {
-                // Equal up to the zeros that fill the head: one is a prefix of the other.
-                self.length.cmp(&other.length)
-            } else {
-                self.key[HEAD_BYTES..].cmp(&other.key[HEAD_BYTES..])
-            }
-        })
+impl Cell<'_> {
+    /// Whether what lies beneath it cannot be seen through it.
+    pub(crate) const fn hides_older(&self) -> bool {
+        !matches!(self, Self::Merge(_))
     }
 }
 
-fn head(key: &[u8]) -> [u64; HEAD_WORDS] {
-    let mut bytes = [0; HEAD_BYTES];
-    let length = key.len().min(HEAD_BYTES);
-    bytes[..length].copy_from_slice(&key[..length]);
-    let mut words = [0; HEAD_WORDS];
-    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
-        *word = u64::from_be_bytes(*bytes);
-    }
-    words
-}
-
-impl Ord for Row {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.compare_keys(other)
-            .then_with(|| Reverse(self.seqno).cmp(&Reverse(other.seqno)))
-    }
-}
-
-impl PartialOrd for Row {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Row {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Row {}
-
-#[cfg(test)]
-mod tests {
-    use nexusbase_io::sim::SimRng;
-
-    use super::*;
-
-    #[test]
-    fn rows_are_ordered_as_their_bytes_are_and_then_newest_first() {
-        // Short alphabets and lengths around the head's: zeros, prefixes and equal heads abound.
-        let mut rng = SimRng::new(1);
-        let mut key = || -> Vec<u8> {
-            let length = [0, 1, 7, 8, 22, 23, 24, 25, 26, 40][rng.index(10)];
-            let flips = rng.index(3);
-            let mut key = vec![0; length];
-            for _ in 0..flips.min(length) {
-                key[rng.index(length)] = [0, 1, 255][rng.index(3)];
-            }
-            key
-        };
-        for _ in 0..100_000 {
-            let (a, b) = (key(), key());
-            let (newer, older) = (Seqno::new(8), Seqno::new(7));
-            let row = |key: &[u8], seqno| Row::new(Bytes::copy_from_slice(key), seqno);
-            assert_eq!(
-                row(&a, older).cmp(&row(&b, older)),
-                a.cmp(&b),
-                "{a:?} {b:?}"
-            );
-            assert_eq!(
-                row(&a, older).cmp(&Row::probe(&b, older)),
-                a.cmp(&b),
-                "{a:?} {b:?}"
-            );
-            assert_eq!(
-                Row::probe(&a, older).cmp(&row(&b, older)),
-                a.cmp(&b),
-                "{a:?} {b:?}"
-            );
-            assert_eq!(row(&a, older).is_version_of(&Row::probe(&b, newer)), a == b);
-            assert_eq!(
-                row(&a, newer).cmp(&row(&b, older)),
-                a.cmp(&b).then(Ordering::Less)
-            );
-        }
-    }
+/// The order of rows.
+pub(crate) fn compare_rows(a: (&[u8], Seqno), b: (&[u8], Seqno)) -> Ordering {
+    a.0.cmp(b.0).then_with(|| b.1.cmp(&a.1))
 }
