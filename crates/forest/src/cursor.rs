@@ -28,4 +28,10 @@ pub(crate) trait RowCursor {
 
     /// The row it is at.
     fn row(&self) -> Option<RowRef<'_>>;
+
+    /// Up to where range deletes were worked into the table that the row lies in: none up to
+    /// there concerns it. Zero for rows in memory.
+    fn purged_through(&self) -> Seqno {
+        Seqno::ZERO
+    }
 }

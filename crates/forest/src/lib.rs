@@ -17,6 +17,7 @@
 //! What it does not: publish. Which seqno readers may use is the database's decision; the forest
 //! only refuses those that it has not applied. It also never decides what an entry does.
 
+mod aggregate;
 mod cursor;
 mod error;
 mod forest;
@@ -27,7 +28,9 @@ mod mutation;
 mod range;
 mod row;
 mod scan;
+mod table;
 
+pub use aggregate::FingerprintSum;
 pub use error::{ApplyError, Corruption, DiskError, ReadError};
 pub use forest::{Forest, Stats, TreeStats};
 pub use ids::{Seqno, TreeId};
