@@ -20,6 +20,8 @@ use crate::scratch::Scratch;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 type Texts = [(String, String)];
+/// Inserts all texts into a database in a folder with so many writers, and returns the rate.
+type System = fn(&Path, &Texts, usize) -> Result<f64>;
 
 const BENCH: &str = "documents";
 
@@ -29,7 +31,7 @@ pub fn run(quick: bool, report: &mut Report) -> Result<()> {
     for (writers, documents) in [(1, 2_000), (16, 8_000), (64, 16_000)] {
         let documents = if quick { documents / 10 } else { documents };
         let texts = packages(documents);
-        let systems: [(&'static str, fn(&Path, &Texts, usize) -> Result<f64>); 3] = [
+        let systems: [(&'static str, System); 3] = [
             (OURS, nexusbase),
             ("SQLite, connection per writer", sqlite_per_writer),
             ("SQLite, one connection in a mutex", sqlite_shared),

@@ -3,8 +3,14 @@
 //! Machines are noisy, so rounds of the systems alternate and the median of each is shown with
 //! the ratio between them. A row that NexusBase loses stays in the table.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what is measured is the real world, which no simulation takes the place of"
+)]
+
 mod data;
 mod documents;
+mod engine;
 mod recovery;
 mod report;
 mod scratch;
@@ -13,6 +19,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
+use crate::engine::EngineOptions;
 use crate::report::Report;
 
 /// Runs one comparison and prints a table, and each row also as a line of JSON.
@@ -27,12 +34,20 @@ struct Arguments {
     /// Less work: shows that everything runs, not how fast it is.
     #[arg(long)]
     quick: bool,
+    #[command(flatten)]
+    engine: EngineOptions,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Bench {
     /// Durable inserts of package documents with 1, 16 and 64 writers, against SQLite.
     Documents,
+    /// The storage engine against RocksDB, LMDB, redb and fjall. The first build takes ten minutes
+    /// and needs libclang (Debian: `apt-get install libclang-dev clang`).
+    Engine,
+    /// The process of one system in `engine`.
+    #[value(hide = true)]
+    EngineOne,
     /// How fast the log is replayed when a database is opened. No peer: an absolute figure.
     Recovery,
 }
@@ -42,6 +57,8 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut report = Report::default();
     match arguments.name {
         Bench::Documents => documents::run(arguments.quick, &mut report)?,
+        Bench::Engine => engine::run(&arguments.engine, arguments.quick, &mut report)?,
+        Bench::EngineOne => return engine::serve(&arguments.engine, arguments.quick),
         Bench::Recovery => recovery::run(arguments.quick, &mut report)?,
     }
     report.print();

@@ -66,8 +66,10 @@ impl Report {
                 .unwrap_or(0);
             works.entry((first, &row.work)).or_default().push(row);
         }
+        let width = works.keys().map(|(_, work)| work.chars().count()).max();
+        let width = width.unwrap_or(0).max(34);
         println!(
-            "{:<34} {:<34} {:>14}  {:<12} {:>8}",
+            "{:<width$} {:<34} {:>14}  {:<12} {:>8}",
             "work", "system", "value", "unit", "ratio"
         );
         for rows in works.values() {
@@ -83,8 +85,9 @@ impl Report {
                 });
                 let ratio = ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}x"));
                 let (work, system, value) = (&row.work, row.system, row.value);
+                let digits = if value.abs() < 100.0 { 3 } else { 1 };
                 println!(
-                    "{work:<34} {system:<34} {value:>14.1}  {:<12} {ratio:>8}",
+                    "{work:<width$} {system:<34} {value:>14.digits$}  {:<12} {ratio:>8}",
                     row.unit
                 );
             }

@@ -1,5 +1,10 @@
 //! What every ordered source of rows can do: memtables, tables, runs of tables.
 
+pub(crate) mod merge;
+#[cfg(test)]
+pub(crate) mod testing;
+pub(crate) mod visible;
+
 use crate::row::RowRef;
 use crate::{DiskError, Seqno};
 
@@ -33,5 +38,12 @@ pub(crate) trait RowCursor {
     /// there concerns it. Zero for rows in memory.
     fn purged_through(&self) -> Seqno {
         Seqno::ZERO
+    }
+
+    /// Whether it is known that the next step in the direction of the last one does not come to
+    /// another row of this key. False says nothing. Readers copy nothing and compare nothing
+    /// where it is true, so a source that holds no key twice should say so, with one load.
+    fn key_ends(&self) -> bool {
+        false
     }
 }

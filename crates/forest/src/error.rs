@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nexusbase_io as io;
 
+use crate::manifest::AppendError;
 use crate::{Seqno, TreeId};
 
 /// Why an entry was not applied. Each of them means that the log and the trees have parted ways,
@@ -26,10 +27,43 @@ pub enum ApplyError {
     /// The tree was created before. Ids are not used twice.
     #[error("tree {0} exists already")]
     TreeExists(TreeId),
+    /// The tree is of a kind that was not given when the forest was opened.
+    #[error("tree {tree} is of kind {kind:?}, which this program does not know")]
+    UnknownKind {
+        /// The tree.
+        tree: TreeId,
+        /// The name of its kind.
+        kind: String,
+    },
+    /// The tree's kind has no way to merge values.
+    #[error("tree {tree} is of kind {kind:?}, whose values cannot be merged")]
+    CannotMerge {
+        /// The tree.
+        tree: TreeId,
+        /// The name of its kind.
+        kind: &'static str,
+    },
+}
+
+/// Why a forest was not opened.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A file could not be used, or is damaged.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A tree is of a kind that was not given.
+    #[error("tree {tree} is of kind {kind:?}, which this program does not know")]
+    UnknownKind {
+        /// The tree.
+        tree: TreeId,
+        /// The name of its kind.
+        kind: String,
+    },
 }
 
 /// Why a read has no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
     /// At that seqno, the tree was dropped or had never been created.
@@ -48,6 +82,9 @@ pub enum ReadError {
         /// The oldest that can be.
         oldest_needed: Seqno,
     },
+    /// A file could not be read, or is damaged.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// The entry of that seqno has not been applied (completely).
     #[error("seqno {at} cannot be read yet: entries are applied up to {applied}")]
     NotApplied {
@@ -109,5 +146,38 @@ impl DiskError {
     #[must_use]
     pub fn is_no_space(&self) -> bool {
         matches!(self, Self::Io(error) if error.is_no_space())
+    }
+}
+
+/// Why a step of background work did not happen. What was there before is there still.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StepError {
+    /// A file could not be used.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The manifest could not be written in a way that leaves unknown what is on disk.
+    #[error("the manifest failed: {0}; the database has to be opened anew")]
+    Manifest(DiskError),
+    /// What the step wanted to do contradicts the manifest: a defect of this program.
+    #[error("a background step contradicts the manifest: {0}; nothing was changed")]
+    Inconsistent(String),
+}
+
+impl StepError {
+    /// Whether the disk is full, so that it may work later.
+    #[must_use]
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, Self::Disk(error) if error.is_no_space())
+    }
+}
+
+impl From<AppendError> for StepError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Refused(reason) => Self::Inconsistent(reason),
+            AppendError::NotWritten(error) => Self::Disk(error),
+            AppendError::Unknown(error) | AppendError::Poisoned(error) => Self::Manifest(error),
+        }
     }
 }

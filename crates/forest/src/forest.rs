@@ -1,172 +1,108 @@
 //! The forest itself: the set of trees, the one applier, and the readers' entrance.
 //!
-//! Locks: `applier` is held while an entry is applied, `roster` while a tree is created, dropped or
-//! freed, in that order when both are needed. No read takes either.
+//! Locks, in the order in which they may be taken: `forest.manifest` (a queue among background
+//! work, the only one held over I/O), `forest.applier` (while an entry is applied),
+//! `forest.background` (the state that the manifest has, and who works on what),
+//! `forest.roster` (while one picture of the trees replaces another), `forest.cache`. No read
+//! takes any but the last, and that only after it has read from disk.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
+use nexusbase_io::Fs;
 use parking_lot::Mutex;
 
-use crate::memtable::{Memtable, Row};
-use crate::{ApplyError, Change, Direction, KeyRange, Mutation, ReadError, Scan, Seqno, TreeId};
-
-/// How many superseded versions an entry cleans up for each that it writes, at most, so that a
-/// backlog shrinks without stopping the applier.
-const PURGES_PER_MUTATION: usize = 2;
+use crate::background::Background;
+use crate::cache::Cache;
+use crate::error::ApplyError;
+use crate::horizon::Horizon;
+use crate::manifest::Manifest;
+use crate::memtable::Memtable;
+use crate::mutation::{Change, Mutation, TreeChange};
+use crate::options::ForestOptions;
+use crate::range_delete::RangeDelete;
+use crate::retention::Retention;
+use crate::stats::Counters;
+use crate::tree::{Roster, Tree};
+use crate::{Seqno, TreeId};
 
 /// Many ordered trees, written in the order of one log.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Forest {
-    trees: ArcSwap<Roster>,
-    roster: Mutex<()>,
-    applier: Mutex<Applier>,
-    horizon: Arc<Horizon>,
-}
-
-type Roster = BTreeMap<TreeId, Tree>;
-
-#[derive(Clone, Debug, Default)]
-struct Tree {
-    table: Arc<Memtable>,
-    /// From this seqno on the tree does not exist.
-    dropped: Option<Seqno>,
+    pub(crate) fs: Arc<dyn Fs>,
+    pub(crate) dir: PathBuf,
+    pub(crate) options: ForestOptions,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) trees: ArcSwap<Roster>,
+    /// Lock `forest.roster`.
+    pub(crate) sealing: Mutex<Sealing>,
+    /// Lock `forest.applier`.
+    pub(crate) applier: Mutex<Applier>,
+    pub(crate) horizon: Horizon,
+    /// Lock `forest.manifest`.
+    pub(crate) manifest: Mutex<Manifest>,
+    /// Lock `forest.background`.
+    pub(crate) background: Mutex<Background>,
+    pub(crate) counters: Counters,
+    /// The time of the newest entry, in milliseconds since 1970: what expiry goes by.
+    pub(crate) log_time_ms: AtomicU64,
 }
 
 /// What only the applying thread needs.
 #[derive(Debug, Default)]
-struct Applier {
-    /// Versions that hide others, in the order of their seqnos.
-    superseding: VecDeque<Superseding>,
+pub(crate) struct Applier {
+    /// About what the active memtables take.
+    active_bytes: u64,
+    /// What has happened since the last sealing, beside rows.
+    pending: Happened,
 }
 
-/// A version that hides older ones: once nobody reads below it they can go.
-#[derive(Debug)]
-struct Superseding {
-    seqno: Seqno,
-    tree: TreeId,
-    key: Bytes,
-}
-
-/// The seqnos between which reads are possible.
+/// What entries do beside writing rows: the manifest has to know.
 #[derive(Debug, Default)]
-pub(crate) struct Horizon {
-    applied: AtomicU64,
-    oldest_needed: AtomicU64,
+pub(crate) struct Happened {
+    pub(crate) created: Vec<(TreeId, &'static str)>,
+    pub(crate) dropped: Vec<(TreeId, Seqno)>,
+    pub(crate) range_deletes: Vec<(TreeId, RangeDelete)>,
 }
 
-impl Horizon {
-    pub(crate) fn applied(&self) -> Seqno {
-        Seqno::new(self.applied.load(Ordering::Acquire))
-    }
-
-    pub(crate) fn oldest_needed(&self) -> Seqno {
-        Seqno::new(self.oldest_needed.load(Ordering::Acquire))
-    }
-
-    /// Whether nothing that a read at `at` should have seen was dropped. Asked *after* reading:
-    /// versions go only after the horizon has moved.
-    pub(crate) fn check_kept(&self, at: Seqno) -> Result<(), ReadError> {
-        let oldest_needed = self.oldest_needed();
-        if at < oldest_needed {
-            return Err(ReadError::TooOld { at, oldest_needed });
-        }
-        Ok(())
-    }
-
-    fn check_applied(&self, at: Seqno) -> Result<(), ReadError> {
-        let applied = self.applied();
-        if at > applied {
-            return Err(ReadError::NotApplied { at, applied });
-        }
-        Ok(())
-    }
+/// Sealed memtables of all trees: everything up to `through` that no table has yet, and no older
+/// set.
+#[derive(Debug)]
+pub(crate) struct SealedSet {
+    pub(crate) through: Seqno,
+    pub(crate) memtables: Vec<(TreeId, Arc<Memtable>)>,
+    pub(crate) happened: Happened,
+    pub(crate) bytes: u64,
 }
 
-/// Figures about the forest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stats {
-    /// Each tree that still takes memory, dropped ones included.
-    pub trees: BTreeMap<TreeId, TreeStats>,
-    /// Versions that hide older ones which somebody may still need, or nobody has cleaned up.
-    pub superseding: usize,
-}
-
-/// Figures about one tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TreeStats {
-    /// Versions of keys, tombstones included.
-    pub entries: u64,
-    /// About how much memory they take.
-    pub bytes: u64,
+/// The sealed sets, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Sealing {
+    pub(crate) sets: VecDeque<Arc<SealedSet>>,
+    /// Through what the newest sealed set, or the manifest, goes.
+    pub(crate) through: Seqno,
 }
 
 impl Forest {
-    /// A forest without trees, to which nothing was applied.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Creates an empty tree, which exists at every seqno.
-    ///
-    /// # Errors
-    /// [`ApplyError::TreeExists`] when there is one with this id, even a dropped one that earlier
-    /// readers still see. An id must never be used twice, also when it is no longer noticed.
-    pub fn create_tree(&self, id: TreeId) -> Result<(), ApplyError> {
-        let _roster = self.roster.lock();
-        let mut trees = Roster::clone(&self.trees.load());
-        if trees.insert(id, Tree::default()).is_some() {
-            return Err(ApplyError::TreeExists(id));
-        }
-        self.trees.store(Arc::new(trees));
-        Ok(())
-    }
-
-    /// Drops a tree: it is gone for readers at `at` and later, and for entries applied from now
-    /// on. Earlier readers still see it; its memory is free once
-    /// [`Forest::oldest_needed`] has reached `at` and no scan of it is left.
-    ///
-    /// `at` is the entry that drops it: the last one applied or the next one.
-    ///
-    /// # Errors
-    /// [`ApplyError::UnknownTree`] when there is none, [`ApplyError::Gap`] when `at` is another
-    /// entry.
-    pub fn drop_tree(&self, id: TreeId, at: Seqno) -> Result<(), ApplyError> {
-        let applied = self.applied();
-        if at != applied && !follows(applied, at) {
-            return Err(ApplyError::Gap {
-                expected: next(applied),
-                found: at,
-            });
-        }
-        let roster = self.roster.lock();
-        let mut trees = Roster::clone(&self.trees.load());
-        match trees.get_mut(&id) {
-            Some(tree) if tree.dropped.is_none() => tree.dropped = Some(at),
-            _ => return Err(ApplyError::UnknownTree(id)),
-        }
-        self.trees.store(Arc::new(trees));
-        drop(roster);
-        self.free_dropped();
-        Ok(())
-    }
-
     /// Applies the entry `at`: what it writes can be read at `at` and later, and is not seen by
-    /// readers below. A key that comes twice has the last change.
+    /// readers below. `trees` are created before, or dropped after, its `mutations` are applied.
+    /// A key that comes twice has the last change; a range delete concerns only what earlier
+    /// entries wrote.
     ///
     /// One entry is applied at a time; a second caller waits. Readers do not.
     ///
     /// # Errors
-    /// [`ApplyError::Gap`] when `at` does not follow [`Forest::applied`]: nothing has happened.
-    /// [`ApplyError::UnknownTree`]: `applied` has not moved, so that no reader can see a part of
-    /// the entry, and the same entry may be applied again once the tree exists.
+    /// [`ApplyError::Gap`] when `at` does not follow [`Forest::applied`],
+    /// [`ApplyError::TreeExists`] for a tree whose number was used before,
+    /// [`ApplyError::UnknownKind`], [`ApplyError::UnknownTree`], [`ApplyError::CannotMerge`]:
+    /// `applied` has not moved, so that no reader can see a part of the entry.
     pub fn apply(
         &self,
         at: Seqno,
+        trees: &[TreeChange],
         mutations: impl IntoIterator<Item = Mutation>,
     ) -> Result<(), ApplyError> {
         let mut applier = self.applier.lock();
@@ -177,72 +113,200 @@ impl Forest {
                 found: at,
             });
         }
-        let trees = self.trees.load();
-        let mut purges = 0;
-        for Mutation {
-            tree: id,
-            key,
-            change,
-        } in mutations
-        {
-            let tree = trees.get(&id).filter(|tree| tree.dropped.is_none());
-            let tree = tree.ok_or(ApplyError::UnknownTree(id))?;
-            if let Some(key) = tree.table.write(Row::new(key, at), change) {
-                applier.superseding.push_back(Superseding {
-                    seqno: at,
-                    tree: id,
-                    key,
-                });
-            }
-            purges += PURGES_PER_MUTATION;
+        self.create_trees(&mut applier, trees)?;
+        let rows = mutations.into_iter().map(|mutation| (at, mutation));
+        self.write_rows(&mut applier, rows)?;
+        self.drop_trees(&mut applier, trees, at)?;
+        self.horizon.set_applied(at);
+        if applier.active_bytes >= self.options.seal_bytes() {
+            self.seal_with(&mut applier);
         }
-        self.horizon.applied.store(at.get(), Ordering::Release);
-        applier.purge(&trees, self.oldest_needed(), purges.max(1));
         Ok(())
     }
 
     /// Applies all entries up to `through` at once: what a recovery does, with no reader there.
-    /// Only the last change of each key is kept, and everything older than `through` is no longer
-    /// needed. Sorting first makes this faster than one entry after the other: neighbours in the
-    /// table are written one after another.
+    /// Sorting first makes this faster than one entry after the other: neighbours in a memtable
+    /// are written one after another. Trees are created before, and dropped after, all changes.
     ///
     /// # Errors
     /// [`ApplyError::Gap`] when a change is not of an entry behind [`Forest::applied`] and up to
-    /// `through`, [`ApplyError::UnknownTree`] as for [`Forest::apply`].
+    /// `through`; else as [`Forest::apply`].
     pub fn replay(
         &self,
         through: Seqno,
-        changes: Vec<(Seqno, Mutation)>,
+        trees: &[(Seqno, TreeChange)],
+        mut changes: Vec<(Seqno, Mutation)>,
     ) -> Result<(), ApplyError> {
+        let mut applier = self.applier.lock();
+        let applied = self.applied();
+        let seqnos = changes.iter().map(|(at, _)| at);
+        let outside = |at: &&Seqno| **at <= applied || **at > through;
+        if let Some(at) = seqnos.chain(trees.iter().map(|(at, _)| at)).find(outside) {
+            return Err(ApplyError::Gap {
+                expected: next(applied),
+                found: *at,
+            });
+        }
+        // Stable, so that of two changes of one key by one entry the later one stays the later.
+        changes.sort_by(|(a_at, a), (b_at, b)| (a.tree, &a.key, a_at).cmp(&(b.tree, &b.key, b_at)));
+        for (_, change) in trees {
+            self.create_trees(&mut applier, std::slice::from_ref(change))?;
+        }
+        self.write_rows(&mut applier, changes)?;
+        for (at, change) in trees {
+            self.drop_trees(&mut applier, std::slice::from_ref(change), *at)?;
+        }
+        self.horizon.set_applied(through);
+        if applier.active_bytes >= self.options.seal_bytes() {
+            self.seal_with(&mut applier);
+        }
+        Ok(())
+    }
+
+    fn create_trees(
+        &self,
+        applier: &mut Applier,
+        changes: &[TreeChange],
+    ) -> Result<(), ApplyError> {
+        for change in changes {
+            let TreeChange::Create { tree, kind } = change else {
+                continue;
+            };
+            let known = self.options.kind(kind);
+            let kind = known.ok_or_else(|| ApplyError::UnknownKind {
+                tree: *tree,
+                kind: kind.to_string(),
+            })?;
+            let _sealing = self.sealing.lock();
+            let mut roster = Roster::clone(&self.trees.load());
+            if roster.get(*tree).is_some() {
+                return Err(ApplyError::TreeExists(*tree));
+            }
+            roster.set(*tree, Tree::new(kind));
+            self.trees.store(Arc::new(roster));
+            applier.pending.created.push((*tree, kind.name));
+        }
+        Ok(())
+    }
+
+    fn drop_trees(
+        &self,
+        applier: &mut Applier,
+        changes: &[TreeChange],
+        at: Seqno,
+    ) -> Result<(), ApplyError> {
+        for change in changes {
+            let TreeChange::Drop { tree: id } = change else {
+                continue;
+            };
+            let _sealing = self.sealing.lock();
+            let mut roster = Roster::clone(&self.trees.load());
+            let tree = roster.get(*id).filter(|tree| tree.dropped.is_none());
+            let tree = tree.ok_or(ApplyError::UnknownTree(*id))?;
+            let dropped = Tree {
+                dropped: Some(at),
+                ..Tree::clone(tree)
+            };
+            roster.set(*id, dropped);
+            self.trees.store(Arc::new(roster));
+            applier.pending.dropped.push((*id, at));
+        }
+        Ok(())
+    }
+
+    fn write_rows(
+        &self,
+        applier: &mut Applier,
+        changes: impl IntoIterator<Item = (Seqno, Mutation)>,
+    ) -> Result<(), ApplyError> {
+        let roster = self.trees.load();
+        let mut range_deletes = Vec::new();
+        for (
+            at,
+            Mutation {
+                tree: id,
+                key,
+                change,
+            },
+        ) in changes
         {
-            let mut applier = self.applier.lock();
-            let applied = self.applied();
-            if let Some((at, _)) = changes
-                .iter()
-                .find(|(at, _)| *at <= applied || *at > through)
-            {
-                return Err(ApplyError::Gap {
-                    expected: next(applied),
-                    found: *at,
+            let tree = roster.get(id).filter(|tree| tree.dropped.is_none());
+            let tree = tree.ok_or(ApplyError::UnknownTree(id))?;
+            if matches!(change, Change::Merge(_)) && tree.kind.merge.is_none() {
+                return Err(ApplyError::CannotMerge {
+                    tree: id,
+                    kind: tree.kind.name,
                 });
             }
-            let trees = self.trees.load();
-            for (id, row, change) in newest_in_order(changes) {
-                let tree = trees.get(&id).filter(|tree| tree.dropped.is_none());
-                let tree = tree.ok_or(ApplyError::UnknownTree(id))?;
-                if let Some(key) = tree.table.write(row, change) {
-                    applier.superseding.push_back(Superseding {
-                        seqno: through,
-                        tree: id,
-                        key,
-                    });
+            match change.into_row() {
+                Ok(row) => {
+                    let before = tree.active.bytes();
+                    tree.active.write(&tree.kind, key, at, row);
+                    applier.active_bytes += tree.active.bytes().saturating_sub(before);
+                }
+                Err(end) => {
+                    let (start, seqno) = (key, at);
+                    range_deletes.push((id, RangeDelete { start, end, seqno }));
                 }
             }
-            self.horizon.applied.store(through.get(), Ordering::Release);
-            applier.purge(&trees, through, usize::MAX);
         }
-        self.set_oldest_needed(through);
+        drop(roster);
+        self.delete_ranges(applier, range_deletes);
         Ok(())
+    }
+
+    fn delete_ranges(&self, applier: &mut Applier, range_deletes: Vec<(TreeId, RangeDelete)>) {
+        if range_deletes.is_empty() {
+            return;
+        }
+        let _sealing = self.sealing.lock();
+        let mut roster = Roster::clone(&self.trees.load());
+        for (id, range_delete) in range_deletes {
+            let Some(tree) = roster.get(id) else { continue };
+            let mut tree = Tree::clone(tree);
+            tree.range_deletes = Arc::new(tree.range_deletes.with(range_delete.clone()));
+            roster.set(id, tree);
+            applier.pending.range_deletes.push((id, range_delete));
+        }
+        self.trees.store(Arc::new(roster));
+    }
+
+    /// Seals the memtables of all trees, so that the next flush makes everything applied so far
+    /// durable in tables. Returns through which entry.
+    pub fn seal(&self) -> Seqno {
+        self.seal_with(&mut self.applier.lock())
+    }
+
+    /// Between two entries, because whoever applies holds the applier.
+    fn seal_with(&self, applier: &mut Applier) -> Seqno {
+        let through = self.applied();
+        let mut sealing = self.sealing.lock();
+        if sealing.through >= through {
+            return sealing.through;
+        }
+        let mut memtables = Vec::new();
+        let mut roster = Roster::clone(&self.trees.load());
+        roster.update(|id, tree| {
+            if tree.active.is_empty() {
+                return None;
+            }
+            memtables.push((id, Arc::clone(&tree.active)));
+            let mut new = tree.clone();
+            new.sealed.insert(0, Arc::clone(&tree.active));
+            new.active = Arc::new(Memtable::new(tree.active.bytes()));
+            Some(new)
+        });
+        let bytes = std::mem::take(&mut applier.active_bytes);
+        self.cache.pin(bytes);
+        sealing.sets.push_back(Arc::new(SealedSet {
+            through,
+            memtables,
+            happened: std::mem::take(&mut applier.pending),
+            bytes,
+        }));
+        sealing.through = through;
+        self.trees.store(Arc::new(roster));
+        through
     }
 
     /// The last entry applied.
@@ -251,145 +315,58 @@ impl Forest {
         self.horizon.applied()
     }
 
-    /// The lowest seqno that can be read at.
+    /// The lowest seqno from which on every one can be read at.
     #[must_use]
     pub fn oldest_needed(&self) -> Seqno {
-        self.horizon.oldest_needed()
+        self.horizon.floor()
     }
 
-    /// Declares that nobody will read below `at` any more: versions that only such readers could
-    /// see are dropped while later entries are applied, dropped trees at once. Never goes back,
-    /// and never beyond what is applied.
+    /// Declares that nobody will read below `at` any more, but for what is
+    /// [pinned](Forest::set_pins): versions that only such readers could see are dropped by
+    /// flushes and compactions, dropped trees by housekeeping. Never goes back, and never beyond
+    /// what is applied.
     pub fn set_oldest_needed(&self, at: Seqno) {
-        let at = at.min(self.applied());
-        if self
-            .horizon
-            .oldest_needed
-            .fetch_max(at.get(), Ordering::AcqRel)
-            < at.get()
-        {
-            self.free_dropped();
+        self.horizon.raise_floor(at.min(self.applied()));
+    }
+
+    /// Declares the seqnos that must stay readable however far
+    /// [`Forest::set_oldest_needed`] goes. One that is not readable any more cannot be pinned.
+    pub fn set_pins(&self, pins: &[Seqno]) {
+        self.horizon.set_pins(pins);
+    }
+
+    /// What has to be kept, for background work that starts now.
+    pub(crate) fn retention(&self) -> Retention {
+        let retention = self.horizon.retention();
+        #[cfg(feature = "broken-on-purpose")]
+        if self.options.broken == crate::options::Broken::VersionBelowSnapshot {
+            return Retention::new(self.applied(), Vec::new());
         }
+        retention
     }
 
-    fn free_dropped(&self) {
-        let oldest_needed = self.oldest_needed();
-        let is_free = |tree: &Tree| tree.dropped.is_some_and(|at| at <= oldest_needed);
-        if !self.trees.load().values().any(is_free) {
-            return;
-        }
-        let roster = self.roster.lock();
-        let mut trees = Roster::clone(&self.trees.load());
-        trees.retain(|_, tree| !is_free(tree));
-        let before = self.trees.swap(Arc::new(trees));
-        drop(roster);
-        // The memory of large trees is given back without the lock.
-        drop(before);
+    /// Whether tables are synced before the manifest names them.
+    #[cfg(feature = "broken-on-purpose")]
+    pub(crate) fn syncs_tables(&self) -> bool {
+        self.options.broken != crate::options::Broken::ManifestBeforeSync
     }
 
-    /// The value of `key` at seqno `at`.
-    ///
-    /// # Errors
-    /// [`ReadError::UnknownTree`], [`ReadError::TooOld`], [`ReadError::NotApplied`].
-    pub fn get(&self, tree: TreeId, key: &[u8], at: Seqno) -> Result<Option<Bytes>, ReadError> {
-        self.horizon.check_applied(at)?;
-        let trees = self.trees.load();
-        let table = table(&trees, tree, at)?;
-        let value = table
-            .newest(key, at)
-            .and_then(|version| version.value().clone());
-        self.horizon.check_kept(at)?;
-        Ok(value)
+    #[cfg(not(feature = "broken-on-purpose"))]
+    #[expect(clippy::unused_self, reason = "as its broken variant")]
+    pub(crate) const fn syncs_tables(&self) -> bool {
+        true
     }
 
-    /// The keys in `range` and their values at seqno `at`, in order. The scan holds nothing that
-    /// anybody waits for, however long it lives; but it fails when [`Forest::oldest_needed`]
-    /// passes `at`.
-    ///
-    /// # Errors
-    /// [`ReadError::UnknownTree`], [`ReadError::TooOld`], [`ReadError::NotApplied`].
-    pub fn scan(
-        &self,
-        tree: TreeId,
-        range: KeyRange,
-        direction: Direction,
-        at: Seqno,
-    ) -> Result<Scan, ReadError> {
-        self.horizon.check_applied(at)?;
-        let trees = self.trees.load();
-        let table = Arc::clone(table(&trees, tree, at)?);
-        self.horizon.check_kept(at)?;
-        Ok(Scan::new(
-            table,
-            Arc::clone(&self.horizon),
-            range,
-            direction,
-            at,
-        ))
-    }
-
-    /// How much there is.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        let superseding = self.applier.lock().superseding.len();
-        let figures = |tree: &Tree| TreeStats {
-            entries: tree.table.versions(),
-            bytes: tree.table.bytes(),
-        };
-        let trees = self.trees.load();
-        Stats {
-            trees: trees
-                .iter()
-                .map(|(id, tree)| (*id, figures(tree)))
-                .collect(),
-            superseding,
-        }
+    /// Notes the time of an entry, in milliseconds since 1970. What expires, expires by this.
+    pub fn note_time(&self, unix_ms: u64) {
+        self.log_time_ms.fetch_max(unix_ms, Ordering::Relaxed);
     }
 }
 
-impl Applier {
-    /// Removes up to about `limit` versions that no reader at `oldest_needed` or later can see.
-    fn purge(&mut self, trees: &Roster, oldest_needed: Seqno, limit: usize) {
-        let mut purged = 0;
-        while purged < limit {
-            let due = |first: &mut Superseding| first.seqno <= oldest_needed;
-            let Some(Superseding { seqno, tree, key }) = self.superseding.pop_front_if(due) else {
-                return;
-            };
-            // A tree that is gone has taken its versions along.
-            if let Some(tree) = trees.get(&tree) {
-                purged += tree.table.purge(&key, seqno).max(1);
-            }
-        }
-    }
+fn follows(before: Seqno, at: Seqno) -> bool {
+    before.get().checked_add(1) == Some(at.get())
 }
 
-/// The last change of each key, by tree and key.
-fn newest_in_order(changes: Vec<(Seqno, Mutation)>) -> Vec<(TreeId, Row, Change)> {
-    let row = |(at, mutation): (Seqno, Mutation)| {
-        (mutation.tree, Row::new(mutation.key, at), mutation.change)
-    };
-    // Newest first among the versions of a key; and, because the sort is stable, of two changes of
-    // one key by one entry the later one first.
-    let mut rows: Vec<_> = changes.into_iter().rev().map(row).collect();
-    rows.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
-    rows.dedup_by(|later, kept| later.0 == kept.0 && later.1.is_version_of(&kept.1));
-    rows
-}
-
-fn table(trees: &Roster, tree: TreeId, at: Seqno) -> Result<&Arc<Memtable>, ReadError> {
-    let found = trees
-        .get(&tree)
-        .filter(|found| found.dropped.is_none_or(|dropped| at < dropped));
-    found
-        .map(|found| &found.table)
-        .ok_or(ReadError::UnknownTree { tree, at })
-}
-
-fn follows(applied: Seqno, at: Seqno) -> bool {
-    at.get().checked_sub(1) == Some(applied.get())
-}
-
-fn next(applied: Seqno) -> Seqno {
-    Seqno::new(applied.get().saturating_add(1))
+fn next(seqno: Seqno) -> Seqno {
+    Seqno::new(seqno.get().saturating_add(1))
 }

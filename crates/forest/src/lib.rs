@@ -18,23 +18,53 @@
 //! only refuses those that it has not applied. It also never decides what an entry does.
 
 mod aggregate;
+mod background;
+mod blob;
+mod cache;
+mod checkpoint;
+mod compact;
+mod compaction;
+mod count;
 mod cursor;
 mod error;
+mod flush;
 mod forest;
+mod horizon;
 mod ids;
 mod kind;
+mod manifest;
 mod memtable;
 mod mutation;
+mod open;
+mod options;
+mod pacing;
 mod range;
+mod range_delete;
+mod read;
+mod retention;
+mod rewrite;
 mod row;
 mod scan;
+mod source;
+mod stats;
 mod table;
+mod tree;
+mod wire;
+mod zone;
 
 pub use aggregate::FingerprintSum;
-pub use error::{ApplyError, Corruption, DiskError, ReadError};
-pub use forest::{Forest, Stats, TreeStats};
+pub use cache::CacheStats;
+pub use count::RangeSum;
+pub use error::{ApplyError, Corruption, DiskError, OpenError, ReadError, StepError};
+pub use forest::Forest;
 pub use ids::{Seqno, TreeId};
 pub use kind::{Expiry, Fingerprint, Merge, TreeKind, ZONES_MAX, Zone};
-pub use mutation::{Change, Mutation};
+pub use mutation::{Change, Mutation, TreeChange};
+#[cfg(feature = "broken-on-purpose")]
+pub use options::Broken;
+pub use options::ForestOptions;
+pub use pacing::Pressure;
 pub use range::{Direction, KeyRange};
-pub use scan::Scan;
+pub use scan::{Cursor, Scan};
+pub use stats::{LevelStats, Stats, TreeStats};
+pub use table::frame::Compression;

@@ -1,193 +1,217 @@
-//! One tree in memory: all versions of its keys in an ordered map that one thread writes and many
-//! read, none waiting for another.
+//! One tree in memory: all versions of its keys, which one thread adds to and many read, none
+//! waiting for another.
 //!
-//! Removing old versions while others read is the delicate part. It rests on two rules. Versions
-//! of a key are removed oldest first, a tombstone only after all that it hides. And a reader that
-//! has found a version looks whether it was removed meanwhile, and if so searches again: as long
-//! as the version is there, so is every newer one that its search could have met.
+//! It only grows. Nothing is removed or overwritten but by a second write of the same entry to the
+//! same key, tombstones stay, and all memory is given back when the memtable is dropped.
+//!
+//! What it promises a reader at seqno S that is not above what is applied: gets and cursors show
+//! every row of the entries up to S, once and in order. Rows of later entries may show or not.
 
-use std::cell::Cell;
-use std::ops::Bound;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use crossbeam_skiplist::SkipMap;
-use crossbeam_skiplist::map::Entry;
+use parking_lot::Mutex;
+use xxhash_rust::xxh3::xxh3_64;
 
-mod key;
+mod arena;
+mod cursor;
+mod filter;
+mod node;
+#[cfg(test)]
+mod tests;
+mod tree;
 
-pub(crate) use key::Row;
+pub(crate) use cursor::MemtableCursor;
 
-use crate::{Change, Seqno};
+use self::filter::{Fill, Filter};
+use self::node::Target;
+use self::tree::{Growth, Tree};
+use crate::mutation::RowChange;
+use crate::row::Cell;
+use crate::{Seqno, TreeKind};
 
-/// What a version takes beside its key and value: a node of the map with its tower, and what the
-/// allocator adds.
-const VERSION_OVERHEAD_BYTES: u64 = 160;
+/// What the allocations behind a row's key and value take beside them. Both are mostly slices of
+/// a log entry, which also has other parts.
+const SHARED_BYTES: u64 = 16;
 
-/// How many versions of one key are stepped over before seeking behind them is cheaper.
-const STEPS_BEFORE_SEEK: usize = 8;
-
-/// A version's value; `None` is a tombstone.
-pub(crate) type Value = Option<Bytes>;
-
-/// All versions of the keys of one tree.
-#[derive(Debug, Default)]
-pub(crate) struct Memtable {
-    rows: SkipMap<Row, Value>,
-    versions: AtomicU64,
-    bytes: AtomicU64,
+/// A row. Its key and value are not copied: they keep alive what they are slices of.
+#[derive(Debug)]
+struct Row {
+    key: Bytes,
+    seqno: Seqno,
+    cell: MemCell,
 }
 
-/// A version in the table.
-pub(crate) type Version<'a> = Entry<'a, Row, Value>;
+impl Row {
+    fn place(&self) -> Target<'_> {
+        Target {
+            key: &self.key,
+            seqno: self.seqno,
+        }
+    }
+}
 
-/// What a reader sees of one key, and where it goes on.
-type Step<'a> = (Option<Version<'a>>, Option<Version<'a>>);
+/// What a row says of its key: a [`Cell`] that owns its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MemCell {
+    bytes: Bytes,
+    what: What,
+    weight: i8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Put,
+    Delete,
+    Merge,
+}
+
+impl MemCell {
+    const fn delete(weight: i8) -> Self {
+        Self {
+            bytes: Bytes::new(),
+            what: What::Delete,
+            weight,
+        }
+    }
+
+    /// The cell that a change makes, and before it another change of the same entry.
+    fn new(kind: &TreeKind, change: RowChange, replaced: Option<&Self>) -> Self {
+        let (what, bytes) = match change {
+            RowChange::Put(value) => (What::Put, value),
+            RowChange::Delete => (What::Delete, Bytes::new()),
+            RowChange::Merge(operand) => (What::Merge, operand),
+        };
+        let weight = match what {
+            What::Put | What::Delete if kind.counted => {
+                // Rows after the entry less rows before it. The first change of the entry tells
+                // whether there was one before, so this comes out the same when an entry is
+                // applied twice.
+                let was_there = replaced.map_or(what == What::Delete, Self::was_there);
+                i8::from(what == What::Put) - i8::from(was_there)
+            }
+            What::Put => 1,
+            What::Delete | What::Merge => 0,
+        };
+        Self {
+            bytes,
+            what,
+            weight,
+        }
+    }
+
+    /// Whether the key was there before the entry that wrote this cell, in a counted tree.
+    fn was_there(&self) -> bool {
+        i8::from(self.what == What::Put) - self.weight == 1
+    }
+
+    /// What the row adds to the number of live rows.
+    pub(crate) const fn weight(&self) -> i8 {
+        self.weight
+    }
+
+    /// Its content. Never a blob.
+    pub(crate) fn cell(&self) -> Cell<'_> {
+        match self.what {
+            What::Put => Cell::Put(&self.bytes),
+            What::Delete => Cell::Delete,
+            What::Merge => Cell::Merge(&self.bytes),
+        }
+    }
+
+    /// The value or operand; nothing if it is a tombstone.
+    pub(crate) const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
+/// All versions of the keys of one tree.
+#[derive(Debug)]
+pub(crate) struct Memtable {
+    filter: Filter,
+    tree: Tree,
+    writer: Mutex<Writer>,
+    bytes: AtomicU64,
+    versions: AtomicU64,
+    min_seqno: AtomicU64,
+    max_seqno: AtomicU64,
+}
+
+/// What only the writer needs.
+#[derive(Debug)]
+struct Writer {
+    growth: Growth,
+    fill: Fill,
+    /// Bytes of keys and values.
+    payload: u64,
+}
 
 impl Memtable {
-    /// Writes a version that is newer than all others of its key, or replaces one of the same
-    /// seqno. Returns the key if older versions of it lie beneath. Only the applier calls this.
-    pub(crate) fn write(&self, row: Row, change: Change) -> Option<Bytes> {
-        let value = match change {
-            Change::Put(value) => Some(value),
-            Change::Delete => None,
-        };
-        self.count_in(footprint(&row, &value));
-        let replaced = Cell::new(None);
-        let key_bytes = row.key().len();
-        let version = self.rows.compare_insert(row, value, |old| {
-            replaced.set(Some(old.as_ref().map_or(0, Bytes::len)));
-            true
+    /// An empty memtable that will take about so much memory.
+    pub(crate) fn new(expected_bytes: u64) -> Self {
+        let filter = Filter::new(expected_bytes);
+        let (tree, growth) = Tree::new();
+        let bytes = size_of::<Self>() as u64 + filter.bytes() + growth.bytes;
+        Self {
+            filter,
+            tree,
+            writer: Mutex::new(Writer {
+                growth,
+                fill: Fill::default(),
+                payload: 0,
+            }),
+            bytes: AtomicU64::new(bytes),
+            versions: AtomicU64::new(0),
+            min_seqno: AtomicU64::new(u64::MAX),
+            max_seqno: AtomicU64::new(0),
+        }
+    }
+
+    /// Writes a version of a key, or writes it again: then it replaces the one of the same seqno.
+    ///
+    /// Only the applier writes, and moves `applied` on (with Release) when it has written all of
+    /// an entry. Readers at seqnos up to `applied` (read with Acquire) never see half an entry.
+    pub(crate) fn write(&self, kind: &TreeKind, key: Bytes, seqno: Seqno, change: RowChange) {
+        let mut writer = self.writer.lock();
+        let writer = &mut *writer;
+        let mut payload = key.len() as u64 + SHARED_BYTES;
+        let filter_bytes = self.filter.add(&mut writer.fill, xxh3_64(&key));
+        let is_new = self.tree.write(&mut writer.growth, key, seqno, |replaced| {
+            let cell = MemCell::new(kind, change, replaced);
+            payload += cell.bytes.len() as u64;
+            cell
         });
-        if let Some(value_bytes) = replaced.get() {
-            self.count_out((key_bytes + value_bytes) as u64 + VERSION_OVERHEAD_BYTES);
+        // What was replaced still takes its memory.
+        writer.payload += payload + filter_bytes;
+        let bytes = writer.growth.bytes + writer.payload + size_of::<Self>() as u64;
+        self.bytes.store(bytes, Ordering::Relaxed);
+        if is_new {
+            self.versions.fetch_add(1, Ordering::Relaxed);
         }
-        let older = version
-            .next()
-            .filter(|older| older.key().is_version_of(version.key()));
-        if older.is_none() && version.value().is_none() {
-            // A tombstone that hides nothing.
-            self.remove(&version);
-        }
-        older.map(|_| version.key().key().clone())
+        self.min_seqno.fetch_min(seqno.get(), Ordering::Relaxed);
+        self.max_seqno.fetch_max(seqno.get(), Ordering::Relaxed);
     }
 
-    /// Removes the versions of `key` that are older than the one of `seqno`, and that one too if
-    /// it is a tombstone. Returns how many. Only the applier calls this, and only when no reader
-    /// below `seqno` is left.
-    pub(crate) fn purge(&self, key: &[u8], seqno: Seqno) -> usize {
-        let row = Row::probe(key, seqno);
-        let mut versions = Vec::new();
-        let mut next = self.rows.lower_bound(Bound::Included(&row));
-        while let Some(version) = next.filter(|version| version.key().is_version_of(&row)) {
-            next = version.next();
-            versions.push(version);
+    /// Looks at the newest version of `key` up to `at`, or that there is none. `hash` is the
+    /// `xxh3_64` of the key.
+    pub(crate) fn get<R>(
+        &self,
+        key: &[u8],
+        hash: u64,
+        at: Seqno,
+        look: impl FnOnce(Option<(Seqno, &MemCell)>) -> R,
+    ) -> R {
+        if !self.filter.may_have(hash) {
+            return look(None);
         }
-        // The first is needed, unless it is a tombstone. (If it is not the one of `seqno`, that
-        // one was purged before; then so was all beneath it.)
-        let kept = usize::from(
-            versions
-                .first()
-                .is_some_and(|version| version.value().is_some()),
-        );
-        for version in versions[kept..].iter().rev() {
-            self.remove(version);
-        }
-        versions.len() - kept
+        let row = self.tree.newest(key, at);
+        look(row.map(|row| (row.seqno, &row.cell)))
     }
 
-    fn remove(&self, version: &Version<'_>) {
-        if version.remove() {
-            self.count_out(footprint(version.key(), version.value()));
-        }
-    }
-
-    fn count_in(&self, bytes: u64) {
-        self.versions.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    fn count_out(&self, bytes: u64) {
-        self.versions.fetch_sub(1, Ordering::Relaxed);
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    /// The newest version of `key` that a reader at `at` sees, tombstone or not.
-    pub(crate) fn newest(&self, key: &[u8], at: Seqno) -> Option<Version<'_>> {
-        let row = Row::probe(key, at);
-        loop {
-            let found = self.rows.lower_bound(Bound::Included(&row))?;
-            if !found.key().is_version_of(&row) {
-                return None;
-            }
-            if !found.is_removed() {
-                return Some(found);
-            }
-        }
-    }
-
-    /// The first version, of any key, at or behind the start of a range.
-    pub(crate) fn first(&self, start: Bound<&[u8]>) -> Option<Version<'_>> {
-        match start {
-            Bound::Included(key) => self
-                .rows
-                .lower_bound(Bound::Included(&Row::probe(key, Seqno::MAX))),
-            Bound::Excluded(key) => self
-                .rows
-                .lower_bound(Bound::Excluded(&Row::probe(key, Seqno::ZERO))),
-            Bound::Unbounded => self.rows.front(),
-        }
-    }
-
-    /// The last version, of any key, at or before the end of a range: the oldest of its key.
-    pub(crate) fn last(&self, end: Bound<&[u8]>) -> Option<Version<'_>> {
-        match end {
-            Bound::Included(key) => self
-                .rows
-                .upper_bound(Bound::Included(&Row::probe(key, Seqno::ZERO))),
-            Bound::Excluded(key) => self
-                .rows
-                .upper_bound(Bound::Excluded(&Row::probe(key, Seqno::MAX))),
-            Bound::Unbounded => self.rows.back(),
-        }
-    }
-
-    /// From the newest version of a key: the one that a reader at `at` sees (tombstone or not), and
-    /// the newest version of the next key.
-    pub(crate) fn step_forward<'a>(&'a self, newest: Version<'a>, at: Seqno) -> Step<'a> {
-        let next = self.behind(&newest);
-        if newest.key().seqno() <= at && !newest.is_removed() {
-            return (Some(newest), next);
-        }
-        (self.newest(newest.key().key(), at), next)
-    }
-
-    /// From the oldest version of a key: the one that a reader at `at` sees (tombstone or not),
-    /// and the oldest version of the key before.
-    pub(crate) fn step_back<'a>(&'a self, oldest: Version<'a>, at: Seqno) -> Step<'a> {
-        let before = oldest.prev();
-        let several = before
-            .as_ref()
-            .is_some_and(|v| v.key().is_version_of(oldest.key()));
-        if several || oldest.is_removed() {
-            let key = oldest.key().key();
-            return (self.newest(key, at), self.last(Bound::Excluded(key)));
-        }
-        (
-            Some(oldest).filter(|version| version.key().seqno() <= at),
-            before,
-        )
-    }
-
-    fn behind<'a>(&'a self, version: &Version<'a>) -> Option<Version<'a>> {
-        let mut next = version.next();
-        for _ in 0..STEPS_BEFORE_SEEK {
-            match next {
-                Some(older) if older.key().is_version_of(version.key()) => next = older.next(),
-                next => return next,
-            }
-        }
-        self.first(Bound::Excluded(version.key().key()))
+    /// A cursor over all rows.
+    pub(crate) fn cursor(self: &Arc<Self>) -> MemtableCursor {
+        MemtableCursor::new(Arc::clone(self))
     }
 
     /// How many versions there are, tombstones included.
@@ -195,142 +219,22 @@ impl Memtable {
         self.versions.load(Ordering::Relaxed)
     }
 
-    /// About how much memory they take.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.versions() == 0
+    }
+
+    /// The lowest seqno of a version.
+    pub(crate) fn min_seqno(&self) -> Option<Seqno> {
+        (!self.is_empty()).then(|| Seqno::new(self.min_seqno.load(Ordering::Relaxed)))
+    }
+
+    /// The highest seqno of a version.
+    pub(crate) fn max_seqno(&self) -> Option<Seqno> {
+        (!self.is_empty()).then(|| Seqno::new(self.max_seqno.load(Ordering::Relaxed)))
+    }
+
+    /// About how much memory it takes.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
-    }
-}
-
-fn footprint(row: &Row, value: &Value) -> u64 {
-    (row.key().len() + value.as_ref().map_or(0, Bytes::len)) as u64 + VERSION_OVERHEAD_BYTES
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Seqno = Seqno::new(9);
-
-    fn key(name: &str) -> Bytes {
-        Bytes::copy_from_slice(name.as_bytes())
-    }
-
-    fn put(table: &Memtable, name: &str, seqno: u64) {
-        table.write(
-            Row::new(key(name), Seqno::new(seqno)),
-            Change::Put(key(name)),
-        );
-    }
-
-    fn name(version: Option<Version<'_>>) -> Option<Bytes> {
-        version.map(|version| version.key().key().clone())
-    }
-
-    /// A reader found "b" just before it was deleted, its tombstone fell due and both went.
-    fn table_with_late_reader(read: impl Fn(&Memtable, Version<'_>)) {
-        let table = Memtable::default();
-        for name in ["a", "b", "c"] {
-            put(&table, name, 1);
-        }
-        let found = table.newest(b"b", NOW).unwrap();
-        assert!(
-            table
-                .write(Row::new(key("b"), Seqno::new(2)), Change::Delete)
-                .is_some()
-        );
-        assert_eq!(table.purge(b"b", Seqno::new(2)), 2);
-        read(&table, found);
-    }
-
-    #[test]
-    fn a_version_that_went_with_its_tombstone_is_not_shown_to_a_late_forward_reader() {
-        table_with_late_reader(|table, found| {
-            let (seen, next) = table.step_forward(found, NOW);
-            assert!(seen.is_none());
-            assert_eq!(name(next), Some(key("c")));
-        });
-    }
-
-    #[test]
-    fn a_version_that_went_with_its_tombstone_is_not_shown_to_a_late_reverse_reader() {
-        table_with_late_reader(|table, found| {
-            let (seen, next) = table.step_back(found, NOW);
-            assert!(seen.is_none());
-            assert_eq!(name(next), Some(key("a")));
-        });
-    }
-
-    #[test]
-    fn purging_removes_what_is_hidden_and_a_tombstone_that_hides_nothing_more() {
-        let table = Memtable::default();
-        (1..=3).for_each(|seqno| put(&table, "a", seqno));
-        put(&table, "b", 3);
-        assert_eq!(table.purge(b"a", Seqno::new(2)), 1);
-        assert_eq!(table.purge(b"a", Seqno::new(2)), 0);
-        assert_eq!(table.versions(), 3);
-        table.write(Row::new(key("a"), Seqno::new(4)), Change::Delete);
-        put(&table, "a", 5);
-        assert_eq!(table.purge(b"a", Seqno::new(4)), 3);
-        assert_eq!(
-            table.newest(b"a", NOW).unwrap().key().seqno(),
-            Seqno::new(5)
-        );
-        assert!(table.newest(b"a", Seqno::new(4)).is_none());
-        assert_eq!(table.versions(), 2);
-    }
-
-    #[test]
-    fn memory_is_counted_in_and_out() {
-        let table = Memtable::default();
-        assert!(
-            table
-                .write(Row::new(key("a"), Seqno::new(1)), Change::Put(key("four")))
-                .is_none()
-        );
-        assert_eq!(table.bytes(), 5 + VERSION_OVERHEAD_BYTES);
-        assert!(
-            table
-                .write(
-                    Row::new(key("a"), Seqno::new(1)),
-                    Change::Put(key("seven.."))
-                )
-                .is_none()
-        );
-        assert_eq!(
-            (table.bytes(), table.versions()),
-            (8 + VERSION_OVERHEAD_BYTES, 1)
-        );
-        assert_eq!(
-            table.write(Row::new(key("a"), Seqno::new(2)), Change::Delete),
-            Some(key("a"))
-        );
-        assert_eq!(table.bytes(), 9 + 2 * VERSION_OVERHEAD_BYTES);
-        assert!(
-            table
-                .write(Row::new(key("b"), Seqno::new(2)), Change::Delete)
-                .is_none()
-        );
-        table.purge(b"a", Seqno::new(2));
-        assert_eq!((table.bytes(), table.versions()), (0, 0));
-    }
-
-    #[test]
-    fn stepping_over_many_versions_of_a_key_ends_at_the_next_key() {
-        for versions in 1..40 {
-            let table = Memtable::default();
-            put(&table, "a", 1);
-            (1..=versions).for_each(|seqno| put(&table, "b", seqno));
-            put(&table, "c", 1);
-            for at in 0..=versions {
-                let newest = table.first(Bound::Excluded(b"a")).unwrap();
-                let (seen, next) = table.step_forward(newest, Seqno::new(at));
-                assert_eq!(seen.map(|v| v.key().seqno().get()), (at > 0).then_some(at));
-                assert_eq!(name(next), Some(key("c")));
-                let oldest = table.last(Bound::Excluded(b"c")).unwrap();
-                let (seen, next) = table.step_back(oldest, Seqno::new(at));
-                assert_eq!(seen.map(|v| v.key().seqno().get()), (at > 0).then_some(at));
-                assert_eq!(name(next), Some(key("a")));
-            }
-        }
     }
 }

@@ -99,6 +99,14 @@ impl KeyRange {
         }
     }
 
+    /// Whether every key of the range is at or behind `key`.
+    pub(crate) fn starts_at_or_behind(&self, key: &[u8]) -> bool {
+        match &self.start {
+            Bound::Included(start) | Bound::Excluded(start) => start.as_slice() >= key,
+            Bound::Unbounded => key.is_empty(),
+        }
+    }
+
     /// Cuts off `key` and what a scan in `direction` has met before it.
     pub(crate) fn cut_through(&mut self, key: &[u8], direction: Direction) {
         let bound = Bound::Excluded(key.to_vec());

@@ -1,0 +1,78 @@
+//! Level 0 to the base level.
+
+use std::sync::Arc;
+
+use super::{Action, Busy, Job, Reason, Shape, bytes, hull, with_small_neighbours};
+use crate::manifest::state::{TreeFiles, share_keys};
+use crate::table::meta::TableMeta;
+
+/// Moves what can be moved, or else merges the oldest tables, all of them if the job is not too
+/// long, with what they overlap.
+pub(super) fn pick(files: &TreeFiles, shape: &Shape, busy: &Busy, base: u8) -> Option<Job> {
+    let level0 = files.level(0);
+    if level0.iter().any(|table| busy.has(table)) {
+        // What is newer must not get past what is being merged, and its outputs may lie anywhere.
+        return None;
+    }
+    moves(files, shape, busy, base).or_else(|| {
+        let job = merge(files, shape, busy, base)?;
+        busy.allows(&job).then_some(job)
+    })
+}
+
+/// The tables that share no key with the base level, nor with an older table that stays, nor with
+/// one another.
+fn moves(files: &TreeFiles, shape: &Shape, busy: &Busy, base: u8) -> Option<Job> {
+    let mut staying: Vec<&Arc<TableMeta>> = Vec::new();
+    let mut moved: Vec<(u8, Arc<TableMeta>)> = Vec::new();
+    for table in files.level(0).iter().rev() {
+        let fits = table.bytes >= shape.small()
+            && files
+                .overlapping(base, &table.first, &table.last)
+                .is_empty()
+            && staying.iter().all(|other| !share_keys(other, table))
+            && moved.iter().all(|(_, other)| !share_keys(other, table));
+        let job = |inputs| Job {
+            inputs,
+            output_level: base,
+            bottom: false,
+            action: Action::Move,
+            reason: Reason::Level0,
+        };
+        // One by one, as their hull may be wider than what they take.
+        if fits && busy.allows(&job(vec![(0, Arc::clone(table))])) {
+            moved.push((0, Arc::clone(table)));
+        } else {
+            staying.push(table);
+        }
+    }
+    moved.reverse();
+    let mut job = Job::rewrite(files, moved, base, Reason::Level0);
+    job.action = Action::Move;
+    busy.allows(&job).then_some(job)
+}
+
+fn merge(files: &TreeFiles, shape: &Shape, busy: &Busy, base: u8) -> Option<Job> {
+    let level0 = files.level(0);
+    let mut from = level0.len();
+    let mut job: Option<Job> = None;
+    while from > 0 {
+        from -= 1;
+        let inputs: Vec<_> = level0[from..].iter().map(|t| (0, Arc::clone(t))).collect();
+        let (first, last) = hull(inputs.iter().map(|(_, table)| table))?;
+        let span = TableMeta {
+            first,
+            last,
+            ..TableMeta::clone(&level0[from])
+        };
+        let below = with_small_neighbours(files, shape, busy, base, &span);
+        let size = bytes(&level0[from..]).saturating_add(bytes(below));
+        if job.is_some() && size > shape.max_job_bytes {
+            break;
+        }
+        let below = below.iter().map(|table| (base, Arc::clone(table)));
+        let inputs = inputs.into_iter().chain(below).collect();
+        job = Some(Job::rewrite(files, inputs, base, Reason::Level0));
+    }
+    job
+}

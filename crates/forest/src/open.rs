@@ -1,0 +1,155 @@
+//! Opening a forest: what the manifest says is opened, what it does not say is removed.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use arc_swap::ArcSwap;
+use nexusbase_io::Fs;
+use parking_lot::Mutex;
+
+use crate::DiskError;
+use crate::background::{Background, Opened, tables_of};
+use crate::blob::BlobFile;
+use crate::cache::Cache;
+use crate::error::OpenError;
+use crate::forest::{Forest, Sealing};
+use crate::horizon::Horizon;
+use crate::manifest::state::{State, TreeFiles};
+use crate::manifest::{CURRENT, Manifest, ManifestOptions};
+use crate::options::ForestOptions;
+use crate::range_delete::RangeDeletes;
+use crate::row::FileId;
+use crate::table::reader::Table;
+use crate::tree::{Roster, Tables, Tree};
+
+/// What the names of tables and blob files end in.
+const FILE_ENDINGS: [&str; 2] = ["tbl", "blob"];
+
+impl Forest {
+    /// Opens the forest in `dir`, creating it if there is none. Everything up to
+    /// [`Forest::flushed_through`] is there then, and applied; what came later has to be applied
+    /// again.
+    ///
+    /// # Errors
+    /// When a file cannot be used, is damaged or missing, or a tree is of a kind that `options`
+    /// does not know. Nothing has been changed then.
+    pub fn open(fs: Arc<dyn Fs>, dir: &Path, options: ForestOptions) -> Result<Self, OpenError> {
+        fs.create_dir(dir).map_err(DiskError::from)?;
+        let (manifest, _) = Manifest::open(
+            Arc::clone(&fs),
+            dir,
+            options.database,
+            ManifestOptions::default(),
+        )?;
+        let state = manifest.state().clone();
+        let cache = Arc::new(Cache::new(options.memory_bytes));
+        cache.pin(options.seal_bytes());
+        let roster = open_trees(&*fs, dir, &options, &cache, &state)?;
+        // Only what is of no use: everything that is has been opened.
+        remove_unreferenced(&*fs, dir, &state)?;
+        let through = state.flushed_through;
+        Ok(Self {
+            horizon: Horizon::new(through),
+            trees: ArcSwap::from_pointee(roster),
+            sealing: Mutex::new(Sealing {
+                through,
+                ..Sealing::default()
+            }),
+            applier: Mutex::default(),
+            manifest: Mutex::new(manifest),
+            background: Mutex::new(Background {
+                next_file: state.next_file.max(1),
+                state,
+                ..Background::default()
+            }),
+            counters: Default::default(),
+            log_time_ms: AtomicU64::new(0),
+            dir: dir.to_path_buf(),
+            options,
+            cache,
+            fs,
+        })
+    }
+
+    /// Whether there is a forest in `dir`.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn exists(fs: &dyn Fs, dir: &Path) -> nexusbase_io::Result<bool> {
+        Ok(fs.exists(dir)? && fs.exists(&dir.join(CURRENT))?)
+    }
+}
+
+fn open_trees(
+    fs: &dyn Fs,
+    dir: &Path,
+    options: &ForestOptions,
+    cache: &Arc<Cache>,
+    state: &State,
+) -> Result<Roster, OpenError> {
+    let mut roster = Roster::default();
+    for (id, files) in &state.trees {
+        let kind = options
+            .kind(&files.kind)
+            .ok_or_else(|| OpenError::UnknownKind {
+                tree: *id,
+                kind: files.kind.clone(),
+            })?;
+        let mut opened = Opened::default();
+        let mut blobs = BTreeSet::new();
+        for (_, meta) in files.tables() {
+            let path = table_path(dir, meta.id);
+            let table = Table::open(fs, &path, Arc::clone(meta), kind, Arc::clone(cache))?;
+            opened.tables.push(Arc::new(table));
+            blobs.extend(meta.blobs.iter().map(|blob| blob.file));
+        }
+        for blob in blobs {
+            let Some(known) = state.blobs.get(&blob) else {
+                continue;
+            };
+            let path = dir.join(crate::blob::file_name(blob));
+            let file = BlobFile::open(fs, &path, blob, known.meta.bytes)?;
+            opened.blobs.push((blob, Arc::new(file)));
+        }
+        roster.set(*id, open_tree(kind, files, state, &opened));
+    }
+    Ok(roster)
+}
+
+fn open_tree(kind: crate::TreeKind, files: &TreeFiles, state: &State, opened: &Opened) -> Tree {
+    let none = Tables::default();
+    Tree {
+        dropped: files.dropped,
+        tables: Arc::new(tables_of(files, state, &none, opened, &mut Vec::new())),
+        range_deletes: Arc::new(RangeDeletes::new(&files.range_deletes)),
+        ..Tree::new(kind)
+    }
+}
+
+fn table_path(dir: &Path, id: FileId) -> PathBuf {
+    dir.join(format!("{:016x}.tbl", id.0))
+}
+
+/// Removes what a process that ended too early has left behind.
+fn remove_unreferenced(fs: &dyn Fs, dir: &Path, state: &State) -> Result<(), DiskError> {
+    for name in fs.list(dir)? {
+        let Some((stem, ending)) = name.split_once('.') else {
+            continue;
+        };
+        let number = u64::from_str_radix(stem, 16)
+            .ok()
+            .filter(|_| stem.len() == 16);
+        let Some(id) = number
+            .map(FileId)
+            .filter(|_| FILE_ENDINGS.contains(&ending))
+        else {
+            continue;
+        };
+        if !state.has_table(id) && !state.blobs.contains_key(&id) {
+            fs.remove(&dir.join(&name))?;
+        }
+    }
+    Ok(())
+}

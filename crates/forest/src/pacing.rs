@@ -1,0 +1,62 @@
+//! Pacing: how much slower writers should be, so that flushes and compactions keep up.
+//!
+//! Instead of running freely until a limit and then standing still, writers are slowed down
+//! little by little as the backlog grows: a memtable that waits for its flush, tables in level 0,
+//! bytes to be rewritten. The forest only says how long; whoever lets writers in does the waiting,
+//! outside of every lock.
+
+use std::time::Duration;
+
+use crate::forest::Forest;
+
+/// How far behind background work is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Pressure {
+    /// 0 while background work keeps up; at 1 and above it is as far behind as it may get.
+    pub level: f64,
+}
+
+/// The pressure at which writers begin to be slowed down.
+const EASY: f64 = 0.5;
+
+/// What a writer waits per KiB at full pressure: 5 MiB per second get through.
+const FULL_DELAY_PER_KIB: Duration = Duration::from_micros(200);
+
+/// No single wait is longer, however large the write.
+const DELAY_MAX: Duration = Duration::from_millis(100);
+
+/// Sealed sets that may wait for their flush.
+const SEALED_MAX: f64 = 3.0;
+
+/// How many times the trigger of level 0 there may be in it.
+const L0_FACTOR_MAX: f64 = 8.0;
+
+impl Pressure {
+    /// How long a writer of `bytes` should wait before it goes on.
+    #[must_use]
+    pub fn delay(&self, bytes: usize) -> Duration {
+        if self.level <= EASY {
+            return Duration::ZERO;
+        }
+        // Quadratic: hardly felt at first, and certain to stop the backlog in the end.
+        let over = ((self.level - EASY) / (1.0 - EASY)).min(4.0);
+        let kib = bytes as f64 / 1024.0;
+        FULL_DELAY_PER_KIB.mul_f64(over * over * kib).min(DELAY_MAX)
+    }
+}
+
+impl Forest {
+    /// How far behind flushes and compactions are.
+    #[must_use]
+    pub fn pressure(&self) -> Pressure {
+        let sets = self.sealing.lock().sets.len();
+        let roster = self.trees.load();
+        let l0 = roster
+            .iter()
+            .map(|(_, tree)| tree.tables.level0.len())
+            .max();
+        let l0_max = self.options.l0_tables.max(1) as f64 * L0_FACTOR_MAX;
+        let level = (sets as f64 / SEALED_MAX).max(l0.unwrap_or(0) as f64 / l0_max);
+        Pressure { level }
+    }
+}
