@@ -4,13 +4,13 @@
 //! has a row under its number and one under its name, so that an entry that drops a tree names
 //! the number by itself: what an entry does must not depend on the state that it meets.
 
-use bytes::Bytes;
-use nexusbase_forest::{Change, Direction, KeyRange, Mutation, TreeId};
+use nexusbase_forest::{Change, Direction, KeyRange, Mutation, TreeId, TreeKind};
 
 use crate::error::{ReadError, WriteError};
+use crate::kinds::Kinds;
 use crate::transaction::Transaction;
 use crate::view::View;
-use crate::write_set::Writes;
+use crate::writes::Writes;
 
 /// The catalog's own tree.
 pub(crate) const CATALOG: TreeId = TreeId::new(0);
@@ -20,25 +20,73 @@ const BY_NAME: u8 = 2;
 const NEXT_ID: [u8; 1] = [3];
 
 /// What an entry does to the set of trees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TreeChange {
-    Create(TreeId),
+    /// There is a new tree.
+    Create {
+        id: TreeId,
+        /// The name of its kind.
+        kind: String,
+        name: String,
+    },
     Drop(TreeId),
 }
 
 /// Reads a change of the set of trees out of a mutation, if it is one.
-pub(crate) fn tree_change(mutation: &Mutation) -> Option<TreeChange> {
+pub(crate) fn tree_change(mutation: &Mutation) -> Result<Option<TreeChange>, String> {
     if mutation.tree != CATALOG {
-        return None;
+        return Ok(None);
     }
-    let (&BY_ID, id) = mutation.key.split_first()? else {
-        return None;
+    let value = match &mutation.change {
+        Change::Put(value) => Some(value),
+        Change::Delete => None,
+        Change::Merge(_) | Change::DeleteRange { .. } => {
+            return Err("it merges or deletes a range in the catalog".to_owned());
+        }
     };
-    let id = TreeId::new(u32::from_be_bytes(id.try_into().ok()?));
-    Some(match mutation.change {
-        Change::Put(_) => TreeChange::Create(id),
-        Change::Delete => TreeChange::Drop(id),
-    })
+    let id = match mutation.key.split_first() {
+        Some((&BY_ID, id)) => id.try_into().map(u32::from_be_bytes),
+        _ => return Ok(None),
+    };
+    let id = TreeId::new(id.map_err(|_| "it names a tree by a key of the wrong length")?);
+    let Some(value) = value else {
+        return Ok(Some(TreeChange::Drop(id)));
+    };
+    let Tree { kind, name } = Tree::decode(value)?;
+    Ok(Some(TreeChange::Create { id, kind, name }))
+}
+
+/// What the catalog says of a tree.
+#[derive(Debug, PartialEq, Eq)]
+struct Tree {
+    kind: String,
+    name: String,
+}
+
+impl Tree {
+    fn encode(kind: &TreeKind, name: &str) -> Vec<u8> {
+        // Kinds with longer names were refused when the database was opened.
+        let length = u8::try_from(kind.name.len()).unwrap_or(u8::MAX);
+        let mut value = vec![length];
+        value.extend_from_slice(kind.name.as_bytes());
+        value.extend_from_slice(name.as_bytes());
+        value
+    }
+
+    fn decode(value: &[u8]) -> Result<Self, String> {
+        let (length, rest) = value.split_first().ok_or("a tree has no kind")?;
+        let (kind, name) = rest
+            .split_at_checked(usize::from(*length))
+            .ok_or("the name of a tree's kind is cut off")?;
+        let text = |bytes: &[u8]| {
+            let text = String::from_utf8(bytes.to_vec());
+            text.map_err(|_| "a name of a tree or its kind is not UTF-8".to_owned())
+        };
+        Ok(Self {
+            kind: text(kind)?,
+            name: text(name)?,
+        })
+    }
 }
 
 fn key_of_id(id: TreeId) -> [u8; 5] {
@@ -89,13 +137,37 @@ pub(crate) fn list<V: View + ?Sized>(
     Ok(trees)
 }
 
-/// Whether `tx` sees the tree; a drop by another then is a conflict.
-pub(crate) fn contains(tx: &Transaction, id: TreeId) -> Result<bool, ReadError> {
-    Ok(tx.get(CATALOG, &key_of_id(id))?.is_some())
+fn tree<V: View + ?Sized>(view: &V, id: TreeId) -> Result<Option<Tree>, ReadError> {
+    let Some(value) = view.get(CATALOG, &key_of_id(id))? else {
+        return Ok(None);
+    };
+    Tree::decode(&value).map(Some).map_err(|reason| {
+        let name = format!("number {id}");
+        ReadError::Catalog { name, reason }
+    })
+}
+
+/// The kind of a tree, if `tx` sees the tree; a drop by another then is a conflict.
+pub(crate) fn kind_of(
+    tx: &Transaction,
+    kinds: &Kinds,
+    id: TreeId,
+) -> Result<Option<TreeKind>, ReadError> {
+    let Some(Tree { kind, name }) = tree(tx, id)? else {
+        return Ok(None);
+    };
+    kinds.get(&kind).copied().map(Some).ok_or_else(|| {
+        let reason = format!("it is of kind {kind:?}, which this program does not know");
+        ReadError::Catalog { name, reason }
+    })
 }
 
 /// Adds a tree.
-pub(crate) fn create(tx: &mut Transaction, name: &str) -> Result<TreeId, WriteError> {
+pub(crate) fn create(
+    tx: &mut Transaction,
+    name: &str,
+    kind: &TreeKind,
+) -> Result<TreeId, WriteError> {
     let key = key_of_name(name);
     if tx.get(CATALOG, &key)?.is_some() {
         return Err(WriteError::TreeExists(name.to_owned()));
@@ -107,7 +179,7 @@ pub(crate) fn create(tx: &mut Transaction, name: &str) -> Result<TreeId, WriteEr
     let next = id.get().checked_add(1).ok_or(WriteError::TooManyTrees)?;
     tx.put_unchecked(CATALOG, &NEXT_ID, &next.to_le_bytes())?;
     tx.put_unchecked(CATALOG, &key, &id.get().to_le_bytes())?;
-    tx.put_unchecked(CATALOG, &key_of_id(id), name.as_bytes())?;
+    tx.put_unchecked(CATALOG, &key_of_id(id), &Tree::encode(kind, name))?;
     Ok(id)
 }
 
@@ -123,11 +195,62 @@ pub(crate) fn remove(tx: &mut Transaction, name: &str) -> Result<Option<TreeId>,
 
 /// Takes a tree that was created and dropped by one transaction out of its writes.
 pub(crate) fn forget(writes: &mut Writes, id: TreeId) {
-    writes.remove(&(CATALOG, Bytes::copy_from_slice(&key_of_id(id))));
+    writes.remove(CATALOG, &key_of_id(id));
 }
 
 /// The name of a tree, for who shows changes.
 pub(crate) fn name_of<V: View + ?Sized>(view: &V, id: TreeId) -> Result<Option<String>, ReadError> {
-    let name: Option<Bytes> = view.get(CATALOG, &key_of_id(id))?;
-    Ok(name.map(|name| String::from_utf8_lossy(&name).into_owned()))
+    Ok(tree(view, id)?.map(|tree| tree.name))
+}
+
+/// The name of a tree's kind.
+pub(crate) fn kind_name_of<V: View + ?Sized>(
+    view: &V,
+    id: TreeId,
+) -> Result<Option<String>, ReadError> {
+    Ok(tree(view, id)?.map(|tree| tree.kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn row(key: &'static [u8], change: Change) -> Mutation {
+        Mutation {
+            tree: CATALOG,
+            key: Bytes::from_static(key),
+            change,
+        }
+    }
+
+    /// The bytes of format 1, as `docs/format.md` describes them. Never change what is expected
+    /// here.
+    #[test]
+    fn golden_tree() {
+        assert_eq!(key_of_id(TreeId::new(258)), *b"\x01\0\0\x01\x02");
+        assert_eq!(Tree::encode(&TreeKind::ROWS, "names"), b"\x04rowsnames");
+        let mutation = row(
+            b"\x01\0\0\x01\x02",
+            Change::Put(Bytes::from_static(b"\x04rowsnames")),
+        );
+        let created = TreeChange::Create {
+            id: TreeId::new(258),
+            kind: "rows".to_owned(),
+            name: "names".to_owned(),
+        };
+        assert_eq!(tree_change(&mutation), Ok(Some(created)));
+    }
+
+    #[test]
+    fn what_makes_no_sense_in_the_catalog_is_an_error() {
+        let key = b"\x01\0\0\0\x01";
+        for value in [&b""[..], b"\x05rows", b"\x04rows\xff", b"\x01\xff"] {
+            let value = Bytes::from_static(value);
+            assert!(tree_change(&row(key, Change::Put(value))).is_err());
+        }
+        assert!(tree_change(&row(b"\x01\0", Change::Delete)).is_err());
+        assert!(tree_change(&row(b"", Change::DeleteRange { end: None })).is_err());
+        assert!(tree_change(&row(key, Change::Merge(Bytes::new()))).is_err());
+    }
 }

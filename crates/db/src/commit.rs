@@ -16,27 +16,32 @@
 //! `db.ticket`. None is held over I/O or a call into the log or the forest.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use nexusbase_forest::{Change, Forest, Mutation, Seqno};
+use nexusbase_forest::{Forest, Mutation};
 use nexusbase_io::Clock;
 use nexusbase_log::{AppendError, Group, Index, Log, LogId, LogWriter, Record, Sync, Term};
 use parking_lot::{Condvar, Mutex};
 
-use crate::catalog::{self, TreeChange};
+use crate::apply::apply_entry;
+use crate::background::Bells;
 use crate::conflicts::ConflictWindow;
 use crate::error::CommitError;
 use crate::housekeeping::Bell;
+use crate::kinds::Kinds;
 use crate::options::Durability;
 use crate::read_set::ReadSet;
 use crate::snapshot::{Registry, Snapshot};
-use crate::ticket::{Outcome, Ticket, Woken};
-use crate::write_set::{self, Writes};
+use crate::ticket::Ticket;
+use crate::write_set;
+
+mod handle;
+#[cfg(test)]
+mod tests;
+
+pub use handle::CommitHandle;
 
 /// A batch takes no more than this from the queue (but always one entry).
 const BATCH_BYTES_MAX: usize = 8 << 20;
@@ -59,8 +64,10 @@ pub(crate) struct Pipeline {
     registry: Arc<Registry>,
     log: Log,
     clock: Arc<dyn Clock>,
+    kinds: Arc<Kinds>,
     durability: Durability,
     bell: Arc<Bell>,
+    bells: Arc<Bells>,
     counters: Counters,
     /// How many threads wait for a commit, or are about to.
     waiting: AtomicUsize,
@@ -76,6 +83,8 @@ struct State {
     writer: Option<LogWriter>,
     /// The next batch is to be synced although the mode does not ask for it.
     sync_due: bool,
+    /// Entries up to this one may go, which the log is still to be told.
+    purge_due: Option<Index>,
     stopped: Option<CommitError>,
     /// How many have taken the writer or a batch and are not done with it.
     leaders: usize,
@@ -94,7 +103,7 @@ enum Closing {
 struct Pending {
     index: Index,
     payload: Vec<u8>,
-    writes: Writes,
+    mutations: Vec<Mutation>,
     ticket: Arc<Ticket>,
 }
 
@@ -125,8 +134,10 @@ pub(crate) struct Parts {
     pub(crate) log: Log,
     pub(crate) writer: LogWriter,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) kinds: Arc<Kinds>,
     pub(crate) durability: Durability,
     pub(crate) bell: Arc<Bell>,
+    pub(crate) bells: Arc<Bells>,
 }
 
 impl Pipeline {
@@ -139,6 +150,7 @@ impl Pipeline {
             queue_bytes: 0,
             writer: Some(parts.writer),
             sync_due: false,
+            purge_due: None,
             stopped: None,
             leaders: 0,
             closing: Closing::No,
@@ -150,21 +162,23 @@ impl Pipeline {
             registry: parts.registry,
             log: parts.log,
             clock: parts.clock,
+            kinds: parts.kinds,
             durability: parts.durability,
             bell: parts.bell,
+            bells: parts.bells,
             counters: Counters::default(),
             waiting: AtomicUsize::new(0),
         }
     }
 
-    /// Validates a transaction and queues its writes.
+    /// Validates a transaction and queues its writes, which are in the order of a write set.
     pub(crate) fn submit(
         self: &Arc<Self>,
         snapshot: Snapshot,
         reads: &ReadSet,
-        writes: Writes,
+        mutations: Vec<Mutation>,
     ) -> Result<CommitHandle, CommitError> {
-        if writes.is_empty() {
+        if mutations.is_empty() {
             let ticket = Arc::new(Ticket::default());
             ticket.resolve(Ok(snapshot.index()));
             return Ok(CommitHandle {
@@ -172,7 +186,7 @@ impl Pipeline {
                 ticket,
             });
         }
-        let payload = write_set::encode(&writes, self.clock.unix_ms());
+        let payload = write_set::encode(&mutations, self.clock.unix_ms());
         let ticket = Arc::new(Ticket::default());
         self.wait_for_room();
         {
@@ -186,7 +200,7 @@ impl Pipeline {
             }
             let index = state.next;
             state.next = index.next();
-            state.window.insert(index, &writes);
+            state.window.insert(index, &mutations);
             state
                 .window
                 .forget(Index::new(self.registry.oldest().get()));
@@ -194,7 +208,7 @@ impl Pipeline {
             state.queue.push_back(Pending {
                 index,
                 payload,
-                writes,
+                mutations,
                 ticket: Arc::clone(&ticket),
             });
         }
@@ -228,13 +242,18 @@ impl Pipeline {
         let Some((mut writer, batch, sync)) = self.take_batch() else {
             return false;
         };
-        let records: Vec<Record<'_>> = batch.iter().map(Pending::record).collect();
+        let purge = self.take_purge();
+        let entries = batch.iter().map(Pending::record);
+        let records: Vec<Record<'_>> = purge.into_iter().chain(entries).collect();
         match writer.append(&records, sync) {
             Ok(_) => {
                 self.hand_over(writer);
                 self.apply(batch);
             }
-            Err(e @ AppendError::NoSpace(_)) => self.reject(writer, batch, &e),
+            Err(e @ AppendError::NoSpace(_)) => {
+                let due = purge.map(|purge| purge.id().index);
+                self.reject(writer, batch, due, &e);
+            }
             Err(e) => {
                 // Whoever waits for the end of this leader may hand the folder on.
                 drop(writer);
@@ -303,12 +322,16 @@ impl Pipeline {
         }
         self.forest.set_oldest_needed(self.registry.oldest());
         for at in 0..batch.len() {
-            let writes = std::mem::take(&mut batch[at].writes);
-            if let Err(reason) = apply_entry(&self.forest, batch[at].index, mutations(writes)) {
-                return self.stop(batch, &reason);
+            let mutations = std::mem::take(&mut batch[at].mutations);
+            let index = batch[at].index;
+            if let Err(e) = apply_entry(&self.forest, &self.kinds, index, mutations) {
+                return self.stop(batch, &e.to_string());
             }
         }
         self.registry.visible.advance(last.get());
+        if self.forest.sealed_sets() > 0 {
+            self.bells.flush.ring();
+        }
         // From here on only others are told, and what they do then is their business: one may
         // close the database.
         self.state.lock().leaders -= 1;
@@ -323,7 +346,13 @@ impl Pipeline {
     }
 
     /// Nothing of the batch is in the log, so it and all behind it did not happen.
-    fn reject(&self, writer: LogWriter, batch: Vec<Pending>, error: &AppendError) {
+    fn reject(
+        &self,
+        writer: LogWriter,
+        batch: Vec<Pending>,
+        purge_due: Option<Index>,
+        error: &AppendError,
+    ) {
         let rejected = {
             let mut state = self.state.lock();
             let mut rejected = batch;
@@ -333,6 +362,7 @@ impl Pipeline {
                 state.next = first.index;
                 state.window.take_back(first.index);
             }
+            state.purge_due = state.purge_due.max(purge_due);
             state.writer = Some(writer);
             state.leaders -= 1;
             self.drained.notify_all();
@@ -346,6 +376,12 @@ impl Pipeline {
     }
 
     /// The log has failed: nobody knows what is durable, so nothing more is accepted.
+    /// Stops for a reason that lies outside of the pipeline.
+    pub(crate) fn stop_because(&self, reason: &str) {
+        self.state.lock().leaders += 1;
+        self.stop(Vec::new(), reason);
+    }
+
     fn stop(&self, batch: Vec<Pending>, reason: &str) {
         let stopped = CommitError::Stopped(reason.into());
         let failed = {
@@ -419,6 +455,42 @@ impl Pipeline {
             }
         }
         Some(result)
+    }
+
+    /// Tells the log that nobody will need the entries up to `up_to` to open the database again:
+    /// what they did is durable elsewhere, which is the caller's to know. Housekeeping then
+    /// recycles segments, except those that a reader of the log still needs.
+    ///
+    /// Where the writer is away, its next leader writes it down.
+    pub(crate) fn purge_log(&self, up_to: Index) -> Result<(), AppendError> {
+        let up_to = up_to.min(Index::new(self.registry.visible.get()));
+        if up_to <= self.log.group(GROUP).purged.index {
+            return Ok(());
+        }
+        {
+            let mut state = self.state.lock();
+            state.purge_due = state.purge_due.max(Some(up_to));
+        }
+        let told = self.with_writer(|writer| match self.take_purge() {
+            Some(purge) => writer.append(&[purge], Sync::Durable).map(drop),
+            // A leader was faster.
+            None => Ok(()),
+        });
+        if matches!(told, Some(Err(AppendError::NoSpace(_)))) {
+            self.state.lock().purge_due.get_or_insert(up_to);
+        }
+        self.bell.ring();
+        told.unwrap_or(Ok(()))
+    }
+
+    fn take_purge(&self) -> Option<Record<'static>> {
+        let index = self.state.lock().purge_due.take()?;
+        let term = Term::ZERO;
+        let up_to = LogId { index, term };
+        Some(Record::PurgeUpTo {
+            group: GROUP,
+            up_to,
+        })
     }
 
     /// Asks the next leader for a sync.
@@ -510,91 +582,6 @@ impl Pending {
             group: GROUP,
             id,
             payload: &self.payload,
-        }
-    }
-}
-
-fn mutations(writes: Writes) -> impl Iterator<Item = Mutation> {
-    writes.into_iter().map(|((tree, key), value)| Mutation {
-        tree,
-        key,
-        change: value.map_or(Change::Delete, Change::Put),
-    })
-}
-
-/// Applies one entry: trees that it creates first, then its changes, then trees that it drops.
-pub(crate) fn apply_entry(
-    forest: &Forest,
-    index: Index,
-    mutations: impl Iterator<Item = Mutation>,
-) -> Result<(), String> {
-    let at = Seqno::new(index.get());
-    let mutations: Vec<Mutation> = mutations.collect();
-    let changes: Vec<TreeChange> = mutations.iter().filter_map(catalog::tree_change).collect();
-    for change in &changes {
-        if let TreeChange::Create(tree) = change {
-            forest.create_tree(*tree).map_err(|e| e.to_string())?;
-        }
-    }
-    forest.apply(at, mutations).map_err(|e| e.to_string())?;
-    for change in &changes {
-        if let TreeChange::Drop(tree) = change {
-            forest.drop_tree(*tree, at).map_err(|e| e.to_string())?;
-        }
-    }
-    Ok(())
-}
-
-/// A commit on its way. Wait for it on a thread, or await it in a task of any runtime. Dropping
-/// the handle does not take the commit back.
-#[derive(Debug)]
-pub struct CommitHandle {
-    pipeline: Arc<Pipeline>,
-    ticket: Arc<Ticket>,
-}
-
-impl CommitHandle {
-    /// Waits until the commit is durable (as far as the database's mode asks for it) and visible,
-    /// and returns its index.
-    ///
-    /// # Errors
-    /// [`CommitError::NoSpace`]: it did not happen. [`CommitError::Stopped`]: unknown.
-    pub fn wait(&self) -> Result<Index, CommitError> {
-        // Before it looks whether it could lead, as with the ticket.
-        self.pipeline.waiting.fetch_add(1, Ordering::SeqCst);
-        self.ticket.announce();
-        let outcome = loop {
-            if let Some(outcome) = self.ticket.outcome() {
-                break outcome;
-            }
-            if self.pipeline.lead() {
-                continue;
-            }
-            if let Woken::Done(outcome) = self.ticket.wait() {
-                break outcome;
-            }
-        };
-        self.pipeline.waiting.fetch_sub(1, Ordering::SeqCst);
-        outcome
-    }
-}
-
-impl Future for CommitHandle {
-    type Output = Outcome;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
-        let polled = self.ticket.poll(context);
-        if polled.is_pending() {
-            self.pipeline.bell.ring();
-        }
-        polled
-    }
-}
-
-impl Drop for CommitHandle {
-    fn drop(&mut self) {
-        if self.ticket.outcome().is_none() {
-            self.pipeline.bell.ring();
         }
     }
 }

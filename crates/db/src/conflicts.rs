@@ -1,33 +1,40 @@
-//! The conflict window: which keys recent commits have written.
+//! The conflict window: which keys recent commits have written, and which ranges they deleted.
 //!
 //! Optimistic concurrency in the way of Kung and Robinson (1981), validated backwards: a
 //! transaction may commit if nothing that it read was written after its snapshot. The window
 //! needs to reach back only to the oldest transaction that is still open; it is also bounded in
 //! size, and a transaction older than the window is refused.
+//!
+//! It is asked under the commit lock, so nothing here walks through all that it holds: a point is
+//! a look-up, a range is asked of blocks of keys (see [`RecentKeys`]), and each range that was
+//! deleted since is looked up in what was read.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Bound;
+use std::collections::{BTreeSet, VecDeque};
 
-use bytes::Bytes;
-use nexusbase_forest::TreeId;
+use nexusbase_forest::{Change, Mutation, TreeId};
 use nexusbase_log::Index;
 
-use crate::read_set::{ReadRange, ReadSet};
-use crate::write_set::Writes;
+use crate::read_set::ReadSet;
+use crate::recent::{Key, RecentKeys};
+use crate::span::Span;
 
-/// The window forgets its oldest commits when it holds more keys than this.
+/// The window forgets its oldest commits when it holds more keys than this, or more bytes of them.
 const KEYS_MAX: usize = 1 << 20;
+const BYTES_MAX: usize = 256 << 20;
+/// The same for ranges.
+const RANGES_MAX: usize = 1 << 14;
 
-type Key = (TreeId, Bytes);
-
-/// The keys of recent commits.
+/// What recent commits have written.
 #[derive(Debug, Default)]
 pub(crate) struct ConflictWindow {
-    /// Key to the last commit that wrote it.
-    last_written: BTreeMap<Key, Index>,
-    /// The same by commit, oldest first, to forget them in order.
+    recent: RecentKeys,
+    /// The keys by commit, oldest first, to forget them in order.
     commits: VecDeque<(Index, Vec<Key>)>,
+    /// The ranges that were deleted, by commit, oldest first.
+    deleted: VecDeque<(Index, TreeId, Span)>,
     keys: usize,
+    /// Bytes of all keys and bounds.
+    bytes: usize,
     /// Commits up to this one are forgotten.
     floor: Index,
 }
@@ -41,7 +48,7 @@ impl ConflictWindow {
         }
     }
 
-    /// The commit that has changed what a transaction at `snapshot` has read, if one has.
+    /// The last commit that has changed what a transaction at `snapshot` has read, if one has.
     pub(crate) fn conflict(&self, snapshot: Index, reads: &ReadSet) -> Option<Index> {
         if snapshot < self.floor {
             return Some(self.floor);
@@ -55,45 +62,35 @@ impl ConflictWindow {
         }
         let points = reads
             .points()
-            .filter_map(|key| self.last_written.get(key).copied());
-        let ranges = reads.ranges().filter_map(|range| self.last_in(&range));
-        points
-            .chain(ranges)
-            .filter(|written| *written > snapshot)
-            .max()
-    }
-
-    fn last_in(&self, range: &ReadRange) -> Option<Index> {
-        let tree = range.tree;
-        let start = match &range.start {
-            Bound::Included(key) => Bound::Included((tree, key.clone())),
-            Bound::Excluded(key) => Bound::Excluded((tree, key.clone())),
-            Bound::Unbounded => Bound::Included((tree, Bytes::new())),
-        };
-        let end = match &range.end {
-            Bound::Included(key) => Bound::Included((tree, key.clone())),
-            Bound::Excluded(key) => Bound::Excluded((tree, key.clone())),
-            Bound::Unbounded => match tree.get().checked_add(1) {
-                Some(next) => Bound::Excluded((TreeId::new(next), Bytes::new())),
-                None => Bound::Unbounded,
-            },
-        };
-        if is_empty(&start, &end) {
-            return None;
-        }
-        self.last_written
-            .range((start, end))
-            .map(|(_, written)| *written)
-            .max()
+            .filter_map(|key| self.recent.get(key))
+            .filter(|written| *written > snapshot);
+        let ranges = reads
+            .ranges()
+            .filter_map(|(tree, span)| self.recent.newest_in(tree, &span, snapshot));
+        let newest_first = self.deleted.iter().rev();
+        let deleted = newest_first
+            .take_while(|(index, ..)| *index > snapshot)
+            .find(|(_, tree, span)| reads.touches(*tree, span))
+            .map(|(index, ..)| *index);
+        points.chain(ranges).chain(deleted).max()
     }
 
     /// Takes a commit in.
-    pub(crate) fn insert(&mut self, index: Index, writes: &Writes) {
-        let keys: Vec<Key> = writes.keys().cloned().collect();
-        self.keys += keys.len();
-        for key in &keys {
-            self.last_written.insert(key.clone(), index);
+    pub(crate) fn insert(&mut self, index: Index, mutations: &[Mutation]) {
+        let mut keys = Vec::with_capacity(mutations.len());
+        for Mutation { tree, key, change } in mutations {
+            if let Change::DeleteRange { end } = change {
+                let (start, end) = (key.clone(), end.clone());
+                let span = Span { start, end };
+                self.bytes += span.bytes();
+                self.deleted.push_back((index, *tree, span));
+                continue;
+            }
+            self.bytes += key.len();
+            self.recent.insert((*tree, key.clone()), index);
+            keys.push((*tree, key.clone()));
         }
+        self.keys += keys.len();
         self.commits.push_back((index, keys));
     }
 
@@ -101,14 +98,20 @@ impl ConflictWindow {
     /// oldest snapshot in use; and more where the window is too large.
     pub(crate) fn forget(&mut self, oldest: Index) {
         while let Some((index, _)) = self.commits.front() {
-            if *index > oldest && self.keys <= KEYS_MAX {
+            let fits = self.keys <= KEYS_MAX
+                && self.bytes <= BYTES_MAX
+                && self.deleted.len() <= RANGES_MAX;
+            if *index > oldest && fits {
                 break;
             }
             let Some((index, keys)) = self.commits.pop_front() else {
                 break;
             };
             self.floor = self.floor.max(index);
-            self.remove(index, keys);
+            self.remove(index, &keys);
+            while let Some((.., span)) = self.deleted.pop_front_if(|(of, ..)| *of <= index) {
+                self.bytes -= span.bytes();
+            }
         }
     }
 
@@ -117,49 +120,57 @@ impl ConflictWindow {
         // The window may have forgotten some of them already; nobody's snapshot will ever reach
         // an index that was not given.
         self.floor = self.floor.min(Index::new(first.get().saturating_sub(1)));
+        while let Some((.., span)) = self.deleted.pop_back_if(|(index, ..)| *index >= first) {
+            self.bytes -= span.bytes();
+        }
         let mut taken = BTreeSet::new();
         while let Some((index, keys)) = self.commits.pop_back_if(|(index, _)| *index >= first) {
-            taken.extend(keys.iter().cloned());
-            self.remove(index, keys);
+            self.remove(index, &keys);
+            taken.extend(keys);
         }
         // Earlier commits of the same keys count again. (Rare, so it may take its time.)
         for (index, keys) in &self.commits {
             for key in keys.iter().filter(|key| taken.contains(*key)) {
-                self.last_written.insert(key.clone(), *index);
+                self.recent.insert(key.clone(), *index);
             }
         }
+        self.recent.recount();
     }
 
-    fn remove(&mut self, index: Index, keys: Vec<Key>) {
+    fn remove(&mut self, index: Index, keys: &[Key]) {
         self.keys -= keys.len();
         for key in keys {
-            if self.last_written.get(&key) == Some(&index) {
-                self.last_written.remove(&key);
-            }
+            self.bytes -= key.1.len();
+            self.recent.remove(key, index);
         }
-    }
-}
-
-/// Whether a range holds nothing; `BTreeMap::range` panics on some of those.
-fn is_empty(start: &Bound<Key>, end: &Bound<Key>) -> bool {
-    match (start, end) {
-        (Bound::Included(a), Bound::Included(b)) => a > b,
-        (Bound::Included(a) | Bound::Excluded(a), Bound::Excluded(b))
-        | (Bound::Excluded(a), Bound::Included(b)) => a >= b,
-        _ => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Bound;
+
     use super::*;
 
     const TREE: TreeId = TreeId::new(7);
 
-    fn writes(keys: &[&'static str]) -> Writes {
+    fn writes(keys: &[&'static str]) -> Vec<Mutation> {
         keys.iter()
-            .map(|key| ((TREE, Bytes::from_static(key.as_bytes())), None))
+            .map(|key| mutation(key, Change::Delete))
             .collect()
+    }
+
+    fn mutation(key: &'static str, change: Change) -> Mutation {
+        Mutation {
+            tree: TREE,
+            key: key.into(),
+            change,
+        }
+    }
+
+    fn deletes(start: &'static str, end: Option<&'static str>) -> Vec<Mutation> {
+        let end = end.map(Into::into);
+        vec![mutation(start, Change::DeleteRange { end })]
     }
 
     fn read(key: &str) -> ReadSet {
@@ -168,14 +179,11 @@ mod tests {
         reads
     }
 
-    fn read_range(start: Bound<&'static str>, end: Bound<&'static str>) -> ReadSet {
-        let bytes = |bound: Bound<&'static str>| bound.map(|key| Bytes::from(key.as_bytes()));
+    fn read_range(start: Bound<&str>, end: Bound<&str>) -> ReadSet {
         let mut reads = ReadSet::default();
-        reads.add_range(ReadRange {
-            tree: TREE,
-            start: bytes(start),
-            end: bytes(end),
-        });
+        let span = Span::between(start.map(str::as_bytes), end.map(str::as_bytes));
+        span.into_iter()
+            .for_each(|span| reads.add_range(TREE, span));
         reads
     }
 
@@ -245,5 +253,97 @@ mod tests {
             window.conflict(Index::ZERO, &read("a")),
             Some(Index::new(1))
         );
+    }
+
+    #[test]
+    fn a_point_or_a_range_conflicts_with_a_later_deletion_of_a_range_that_holds_any_of_it() {
+        use Bound::{Excluded, Included, Unbounded};
+        let mut window = ConflictWindow::default();
+        window.insert(Index::new(1), &deletes("b", Some("d")));
+        window.insert(Index::new(2), &deletes("x", None));
+        let conflict = |snapshot, reads: &ReadSet| {
+            let with = window.conflict(Index::new(snapshot), reads);
+            with.map(Index::get)
+        };
+        assert_eq!(conflict(0, &read("b")), Some(1));
+        assert_eq!(conflict(0, &read("c")), Some(1));
+        assert_eq!(conflict(1, &read("c")), None);
+        for outside in ["a", "d", "w"] {
+            assert_eq!(conflict(0, &read(outside)), None, "{outside}");
+        }
+        assert_eq!(conflict(1, &read("z")), Some(2));
+        assert_eq!(conflict(2, &read("z")), None);
+        let range = |start, end| conflict(0, &read_range(start, end));
+        assert_eq!(range(Unbounded, Excluded("b")), None);
+        assert_eq!(range(Unbounded, Included("b")), Some(1));
+        assert_eq!(range(Included("d"), Excluded("x")), None);
+        assert_eq!(range(Excluded("c"), Excluded("d")), Some(1));
+        assert_eq!(range(Unbounded, Unbounded), Some(2));
+        let mut other = ReadSet::default();
+        other.add_point(TreeId::new(8), b"c");
+        other.add_range(TreeId::new(6), Span::ALL);
+        assert_eq!(conflict(0, &other), None);
+    }
+
+    #[test]
+    fn deletions_of_ranges_are_forgotten_and_taken_back_with_their_commits() {
+        let mut window = ConflictWindow::default();
+        window.insert(Index::new(1), &deletes("a", None));
+        window.insert(Index::new(2), &deletes("b", None));
+        window.take_back(Index::new(2));
+        assert_eq!(
+            window.conflict(Index::ZERO, &read("z")),
+            Some(Index::new(1))
+        );
+        window.insert(Index::new(2), &deletes("c", None));
+        window.forget(Index::new(1));
+        assert_eq!(window.deleted.len(), 1);
+        assert_eq!(window.conflict(Index::new(1), &read("b")), None);
+        window.forget(Index::new(2));
+        assert_eq!((window.deleted.len(), window.keys, window.bytes), (0, 0, 0));
+    }
+
+    #[test]
+    fn the_window_is_bounded_by_ranges_and_by_bytes_as_well() {
+        let mut window = ConflictWindow::default();
+        for index in 0..=RANGES_MAX as u64 {
+            window.insert(Index::new(index + 1), &deletes("a", None));
+            window.forget(Index::ZERO);
+        }
+        assert_eq!(
+            (window.deleted.len(), window.floor),
+            (RANGES_MAX, Index::new(1))
+        );
+        let mut window = ConflictWindow::default();
+        let large = Mutation {
+            key: vec![0; BYTES_MAX / 4].into(),
+            ..mutation("", Change::Delete)
+        };
+        for index in 1..=5 {
+            window.insert(Index::new(index), std::slice::from_ref(&large));
+            window.forget(Index::ZERO);
+        }
+        assert_eq!((window.bytes, window.floor), (BYTES_MAX, Index::new(1)));
+    }
+
+    #[test]
+    fn a_range_over_many_older_keys_conflicts_with_the_one_newer_key_in_it() {
+        let mut window = ConflictWindow::default();
+        let key = |number: u32| Mutation {
+            key: number.to_be_bytes().to_vec().into(),
+            ..mutation("", Change::Delete)
+        };
+        let old: Vec<Mutation> = (0..200_000).map(key).collect();
+        window.insert(Index::new(1), &old);
+        window.insert(Index::new(2), &[key(70_000)]);
+        let before = |number: u32| {
+            let mut reads = ReadSet::default();
+            let (start, end) = (old[0].key.clone(), Some(key(number).key));
+            reads.add_range(TREE, Span { start, end });
+            reads
+        };
+        assert_eq!(window.conflict(Index::new(1), &before(70_000)), None);
+        let found = window.conflict(Index::new(1), &before(70_001));
+        assert_eq!(found, Some(Index::new(2)));
     }
 }

@@ -2,24 +2,26 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use nexusbase_forest::Forest;
+use nexusbase_forest::{Change, Forest, Mutation, Seqno};
 use nexusbase_io::{Env, Lock};
 use nexusbase_log::{Index, Log, LogOptions, Opened};
 use parking_lot::Mutex;
 
+use crate::background::{Bells, LastFailure, Workers, compact_step, flush_step};
 use crate::commit::{CommitHandle, CommitStats, GROUP, Parts, Pipeline};
 use crate::error::{CommitError, OpenError};
 use crate::feed::ChangeFeed;
 use crate::folder::Folder;
 use crate::housekeeping::{self, Bell, Housekeeper};
+use crate::kinds::Kinds;
 use crate::options::{Durability, Options};
 use crate::read_set::ReadSet;
 use crate::recovery::{self, Keep, RecoveryReport};
 use crate::snapshot::{Registry, Snapshot};
 use crate::transaction::Transaction;
-use crate::write_set::Writes;
 
 /// How often [`Database::transact`] runs a transaction before it gives up.
 const ATTEMPTS_MAX: u32 = 1000;
@@ -38,7 +40,26 @@ pub struct Database {
 struct Shared {
     core: Arc<Core>,
     /// Lock `db.housekeeper`: held to take it out.
-    housekeeper: Mutex<Option<Housekeeper>>,
+    threads: Mutex<Option<Threads>>,
+}
+
+/// All threads of a database. They end when this is dropped: first those that write tables, then
+/// the one that leads commits nobody waits for.
+#[derive(Debug)]
+struct Threads {
+    _workers: Workers,
+    _housekeeper: Housekeeper,
+}
+
+impl Threads {
+    fn start(core: &Arc<Core>, durability: Durability) -> std::io::Result<Self> {
+        let housekeeper = Housekeeper::start(Arc::clone(core), durability)?;
+        core.has_threads.store(true, Ordering::Relaxed);
+        Ok(Self {
+            _workers: Workers::start(Arc::clone(core))?,
+            _housekeeper: housekeeper,
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -50,9 +71,17 @@ pub(crate) struct Core {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) bell: Arc<Bell>,
     pub(crate) durability: Durability,
+    kinds: Arc<Kinds>,
     recovery: RecoveryReport,
     /// What housekeeping saw last, where no thread does it.
     seen: Mutex<u64>,
+    pub(crate) database: [u8; 16],
+    pub(crate) bells: Arc<Bells>,
+    pub(crate) failure: LastFailure,
+    /// Whether somebody flushes and compacts in the background.
+    has_threads: AtomicBool,
+    /// How long writers were made to wait, in microseconds.
+    slowed_us: AtomicU64,
     /// The data folder's lock, until the database is closed.
     folder: Mutex<Option<Lock>>,
 }
@@ -118,30 +147,41 @@ impl Database {
             durability,
             segment_bytes,
             housekeeping_thread,
+            kinds: others,
             env,
+            forest: mut forest_options,
             ..
         } = options;
+        let kinds = Arc::new(Kinds::new(&others)?);
         let started = env.clock.monotonic();
         let folder = Folder::open(&env, path.as_ref())?;
         let mut log_options = LogOptions::new(folder.database);
         log_options.segment_bytes = segment_bytes;
         let opened = Log::open(Arc::clone(&env.fs), &folder.log_dir(), log_options)?;
         let Opened { log, writer, torn } = opened;
+        forest_options.database = folder.database;
+        forest_options.kinds = others.into();
+        let forest = Forest::open(Arc::clone(&env.fs), &folder.forest_dir(), forest_options)?;
         folder.finish(&*env.fs)?;
-        let (forest, last) = recovery::replay(&log, keep)?;
+        let last = recovery::replay(&log, &forest, &kinds, keep)?;
+        let flushed = forest.flushed_through().get();
 
         let (forest, registry) = (Arc::new(forest), Arc::new(Registry::default()));
+        forest.set_oldest_needed(Seqno::new(last.get()));
         registry.visible.advance(last.get());
         log.set_committed(GROUP, last);
         let bell = Arc::new(Bell::default());
+        let bells = Arc::new(Bells::default());
         let parts = Parts {
             forest: Arc::clone(&forest),
             registry: Arc::clone(&registry),
             log: log.clone(),
             writer,
             clock: Arc::clone(&env.clock),
+            kinds: Arc::clone(&kinds),
             durability,
             bell: Arc::clone(&bell),
+            bells: Arc::clone(&bells),
         };
         let duration = env.clock.monotonic().saturating_sub(started);
         let core = Arc::new(Core {
@@ -151,28 +191,32 @@ impl Database {
             pipeline: Arc::new(Pipeline::new(parts, last)),
             bell,
             durability,
+            kinds,
             recovery: RecoveryReport {
-                entries: last.get(),
+                entries: last.get() - flushed,
                 duration,
                 torn,
             },
             seen: Mutex::new(0),
+            database: folder.database,
             folder: Mutex::new(Some(folder.lock)),
+            bells,
+            failure: LastFailure::default(),
+            has_threads: AtomicBool::new(false),
+            slowed_us: AtomicU64::new(0),
             env,
         });
-        let housekeeper =
-            if housekeeping_thread {
-                let started = Housekeeper::start(Arc::clone(&core), durability);
-                Some(started.map_err(|e| {
-                    nexusbase_io::Error::new("start a thread for", path.as_ref(), e)
-                })?)
-            } else {
-                None
-            };
+        let threads = if housekeeping_thread {
+            let started = Threads::start(&core, durability);
+            let failed = |e| nexusbase_io::Error::new("start a thread for", path.as_ref(), e);
+            Some(started.map_err(failed)?)
+        } else {
+            None
+        };
         Ok(Self {
             shared: Arc::new(Shared {
                 core,
-                housekeeper: Mutex::new(housekeeper),
+                threads: Mutex::new(threads),
             }),
         })
     }
@@ -247,9 +291,15 @@ impl Database {
         &self,
         snapshot: Snapshot,
         reads: &ReadSet,
-        writes: Writes,
+        mutations: Vec<Mutation>,
     ) -> Result<CommitHandle, CommitError> {
-        self.core().pipeline.submit(snapshot, reads, writes)
+        let size = |mutation: &Mutation| mutation.key.len() + value_bytes(&mutation.change);
+        self.core().pace(mutations.iter().map(size).sum());
+        self.core().pipeline.submit(snapshot, reads, mutations)
+    }
+
+    pub(crate) fn kinds(&self) -> &Kinds {
+        &self.core().kinds
     }
 
     /// Streams commits from `from` on: those that are in the log, then those to come.
@@ -278,6 +328,7 @@ impl Database {
         let mut seen = *before.lock();
         housekeeping::step(self.core(), &mut seen, true);
         *before.lock() = seen;
+        self.core().background_step();
     }
 
     /// Closes the database: what was accepted is made durable, nothing more is accepted, and the
@@ -308,7 +359,7 @@ impl Database {
         }
     }
 
-    fn core(&self) -> &Arc<Core> {
+    pub(crate) fn core(&self) -> &Arc<Core> {
         &self.shared.core
     }
 }
@@ -321,8 +372,8 @@ impl Shared {
         }
         let finished = pipeline.finish();
         // Housekeeping writes to the folder as well, so it ends before the folder is free.
-        let housekeeper = self.housekeeper.lock().take();
-        drop(housekeeper);
+        let threads = self.threads.lock().take();
+        drop(threads);
         self.core.folder.lock().take();
         pipeline.end_close();
         finished
@@ -338,6 +389,28 @@ impl Drop for Shared {
 }
 
 impl Core {
+    /// What the threads do, once: a flush or else a compaction.
+    fn background_step(&self) {
+        if self.pipeline.is_stopped().is_some() {
+            return;
+        }
+        let step = flush_step(self).and_then(|flushed| Ok(flushed || compact_step(self)?));
+        if let Err(error) = step {
+            self.background_failed(&error);
+        }
+    }
+
+    /// Lets a writer of `bytes` wait as long as flushes and compactions need to keep up.
+    fn pace(&self, bytes: usize) {
+        let delay = self.forest.pressure().delay(bytes);
+        if !delay.is_zero() && self.has_threads.load(Ordering::Relaxed) {
+            self.slowed_us
+                .fetch_add(delay.as_micros() as u64, Ordering::Relaxed);
+            // The visible index never gets there: this waits for the time to pass.
+            self.registry.visible.wait_beyond(u64::MAX, delay);
+        }
+    }
+
     /// Lets others get ahead of a transaction that was refused again and again; by chance, so that
     /// two in the same trouble do not meet again.
     fn pause_after(&self, attempt: u32) {
@@ -369,4 +442,13 @@ fn keep(options: &Options) -> Keep {
 #[cfg(not(feature = "broken-on-purpose"))]
 fn keep(_: &Options) -> Keep {
     |mutations| mutations
+}
+
+/// Bytes of what a change writes beside its key.
+fn value_bytes(change: &Change) -> usize {
+    match change {
+        Change::Put(value) | Change::Merge(value) => value.len(),
+        Change::DeleteRange { end: Some(end) } => end.len(),
+        Change::Delete | Change::DeleteRange { end: None } => 0,
+    }
 }

@@ -86,6 +86,25 @@ pub enum OpenError {
     /// The log cannot be opened.
     #[error(transparent)]
     Log(#[from] log::OpenError),
+    /// The trees cannot be opened.
+    #[error(transparent)]
+    Forest(#[from] forest::OpenError),
+    /// The trees cannot take what the log has.
+    #[error(transparent)]
+    Flush(#[from] forest::StepError),
+    /// Log and tables are not of one piece.
+    #[error(
+        "the tables hold the entries up to {flushed}, but the log has those behind {purged} up to \
+         {last}: a part of the folder is missing or from another time; restore all of it from a copy"
+    )]
+    LogAndTables {
+        /// The tables hold everything up to here.
+        flushed: Index,
+        /// The log has nothing up to here.
+        purged: Index,
+        /// Its last entry.
+        last: Index,
+    },
     /// The log cannot be read back.
     #[error(transparent)]
     LogRead(#[from] log::ReadError),
@@ -94,6 +113,25 @@ pub enum OpenError {
     Entry {
         /// The entry.
         index: Index,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A tree is of a kind that this program does not know.
+    #[error(
+        "tree {tree:?} is of kind {kind:?}, which this program does not know; open the database \
+         with a program that does (one that names the kind in its options)"
+    )]
+    UnknownKind {
+        /// The tree.
+        tree: String,
+        /// Its kind.
+        kind: String,
+    },
+    /// A kind of trees in the options makes no sense.
+    #[error("the kind of trees {kind:?} cannot be used: {reason}")]
+    Kind {
+        /// Its name.
+        kind: String,
         /// What is wrong with it.
         reason: String,
     },
@@ -154,6 +192,33 @@ pub enum WriteError {
     /// There is a tree with that name already.
     #[error("there is a tree {0:?} already")]
     TreeExists(String),
+    /// The tree would be of a kind that the database was not opened with.
+    #[error("there is no kind of trees {0:?}; name it in the options when opening the database")]
+    UnknownKind(&'static str),
+    /// In a tree of a counted kind, the value of a key never changes.
+    #[error(
+        "the key has another value in tree {0}, which counts its keys, so that values never \
+         change; delete the key in one transaction and put it in the next"
+    )]
+    CountedTree(TreeId),
+    /// The tree's kind cannot do that.
+    #[error("tree {tree} is of kind {kind:?}, which cannot {what}")]
+    Unsupported {
+        /// The tree.
+        tree: TreeId,
+        /// The name of its kind.
+        kind: &'static str,
+        /// What it cannot do.
+        what: &'static str,
+    },
+    /// The transaction would delete too many ranges.
+    #[error(
+        "a transaction can delete at most {limit} ranges of keys; split it, or delete single keys"
+    )]
+    TooManyRanges {
+        /// The limit.
+        limit: usize,
+    },
     /// All numbers for trees are used up.
     #[error("this database has had as many trees as it can name")]
     TooManyTrees,
@@ -194,4 +259,24 @@ impl CommitError {
     pub(crate) const fn is_failure(&self) -> bool {
         matches!(self, Self::Stopped(_))
     }
+}
+
+/// Why no checkpoint was made.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The folder has something in it.
+    #[error("{} is not empty; name a new or an empty folder for the copy", .0.display())]
+    NotEmpty(PathBuf),
+    /// The folder cannot be written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The trees could not be flushed or linked.
+    #[error(transparent)]
+    Forest(#[from] forest::StepError),
+    /// The log of the copy could not be made.
+    #[error(transparent)]
+    Log(#[from] log::OpenError),
+    /// The log of the copy could not be written.
+    #[error(transparent)]
+    Append(#[from] log::AppendError),
 }

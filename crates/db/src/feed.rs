@@ -19,7 +19,9 @@ pub struct Change {
     pub index: Index,
     /// When it was committed, in milliseconds since 1970.
     pub unix_ms: u64,
-    /// What it changed, by tree and key.
+    /// What it changed: by tree; within each first the ranges that it deleted, by start and end;
+    /// then the rest, by key. A range concerns only what was there before; a merge is shown as
+    /// what was merged in, not as what came out.
     pub mutations: Vec<Mutation>,
 }
 

@@ -18,6 +18,8 @@ pub const IDENTITY_FILE: &str = "IDENTITY";
 const IDENTITY_UNFINISHED: &str = "IDENTITY.tmp";
 /// The folder of the log inside the data folder.
 pub const LOG_DIR: &str = "log";
+/// The name of the folder that holds the trees.
+pub const FOREST_DIR: &str = "forest";
 const FORMAT: u32 = 1;
 const TITLE: &str = "NexusBase data folder";
 
@@ -74,17 +76,26 @@ impl Folder {
         self.path.join(LOG_DIR)
     }
 
+    pub(crate) fn forest_dir(&self) -> PathBuf {
+        self.path.join(FOREST_DIR)
+    }
+
     /// Writes the identity of a new folder, now that all the rest is there.
     pub(crate) fn finish(&self, fs: &dyn Fs) -> io::Result<()> {
         if !self.is_new {
             return Ok(());
         }
-        let unfinished = self.path.join(IDENTITY_UNFINISHED);
+        Self::write_identity(fs, &self.path, self.database)
+    }
+
+    /// Writes the file that makes a folder a database, durably.
+    pub(crate) fn write_identity(fs: &dyn Fs, path: &Path, database: [u8; 16]) -> io::Result<()> {
+        let unfinished = path.join(IDENTITY_UNFINISHED);
         let file = fs.create(&unfinished)?;
-        file.write_at(identity_text(self.database).as_bytes(), 0)?;
+        file.write_at(identity_text(database).as_bytes(), 0)?;
         file.sync_data()?;
-        fs.rename(&unfinished, &self.path.join(IDENTITY_FILE))?;
-        fs.sync_dir(&self.path)
+        fs.rename(&unfinished, &path.join(IDENTITY_FILE))?;
+        fs.sync_dir(path)
     }
 }
 
@@ -93,7 +104,13 @@ fn refuse_foreign(fs: &dyn Fs, path: &Path) -> Result<(), OpenError> {
     if !fs.exists(path)? {
         return Ok(());
     }
-    let known = [LOCK_FILE, IDENTITY_FILE, IDENTITY_UNFINISHED, LOG_DIR];
+    let known = [
+        LOCK_FILE,
+        IDENTITY_FILE,
+        IDENTITY_UNFINISHED,
+        LOG_DIR,
+        FOREST_DIR,
+    ];
     match fs
         .list(path)?
         .into_iter()
@@ -113,21 +130,28 @@ fn clear_unfinished(fs: &dyn Fs, path: &Path) -> Result<(), OpenError> {
     if fs.exists(&unfinished)? {
         fs.remove(&unfinished)?;
     }
+    let has_data = |what: &str| OpenError::Identity {
+        path: path.join(IDENTITY_FILE),
+        expected: format!("a file, because the {what} beside it has entries"),
+        found: "none".to_owned(),
+    };
     let log = path.join(LOG_DIR);
-    if !fs.exists(&log)? {
-        return Ok(());
+    if fs.exists(&log)? && inspect::walk(fs, &log, |_| {})?.entries > 0 {
+        return Err(has_data("log"));
     }
-    if inspect::walk(fs, &log, |_| {})?.entries > 0 {
-        return Err(OpenError::Identity {
-            path: path.join(IDENTITY_FILE),
-            expected: "a file, because the log beside it has entries".to_owned(),
-            found: "none".to_owned(),
-        });
+    let forest = path.join(FOREST_DIR);
+    if fs.exists(&forest)? && fs.list(&forest)?.iter().any(|name| name.ends_with(".tbl")) {
+        return Err(has_data("forest"));
     }
-    for name in fs.list(&log)? {
-        fs.remove(&log.join(name))?;
+    for dir in [log, forest] {
+        if fs.exists(&dir)? {
+            for name in fs.list(&dir)? {
+                fs.remove(&dir.join(name))?;
+            }
+            fs.sync_dir(&dir)?;
+        }
     }
-    Ok(fs.sync_dir(&log)?)
+    Ok(())
 }
 
 fn identity_text(database: [u8; 16]) -> String {

@@ -40,13 +40,13 @@ impl Bell {
         self.changed.notify_one();
     }
 
-    fn end(&self) {
+    pub(crate) fn end(&self) {
         self.state.lock().ended = true;
         self.changed.notify_one();
     }
 
     /// Sleeps until the bell rings, at most for `time`. Returns false at the end.
-    fn sleep(&self, time: Duration) -> bool {
+    pub(crate) fn sleep(&self, time: Duration) -> bool {
         let mut state = self.state.lock();
         if !state.rung && !state.ended {
             self.changed.wait_for(&mut state, time);

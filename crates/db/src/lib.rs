@@ -14,8 +14,9 @@
 //!   change feed read that same entry.
 //! * Damage on disk is an error that names file and offset, never a wrong answer.
 //!
-//! What it does not: it knows no documents, no protocols and no network. It starts one thread,
-//! for housekeeping, and none if told so; everything then happens in steps that the caller calls.
+//! What it does not: it knows no documents, no protocols and no network. It starts one thread
+//! for housekeeping and two for flushes and compactions, and none if told so; everything then
+//! happens in steps that the caller calls.
 //!
 //! ```
 //! use nexusbase_db::{Database, Error, Options, View};
@@ -34,7 +35,10 @@
 //! # Ok(()) }
 //! ```
 
+mod apply;
+mod background;
 mod catalog;
+mod checkpoint;
 mod commit;
 mod conflicts;
 mod database;
@@ -42,22 +46,31 @@ mod error;
 mod feed;
 mod folder;
 mod housekeeping;
+mod kinds;
 mod options;
+mod overlay;
 mod read_set;
+mod recent;
 mod recovery;
 mod snapshot;
+mod span;
 mod ticket;
 mod transaction;
 mod view;
 pub mod write_set;
+mod writes;
 
 pub use bytes::Bytes;
 pub use commit::{CommitHandle, CommitStats};
 pub use database::{Database, Stats};
-pub use error::{CommitError, Error, OpenError, ReadError, WriteError};
+pub use error::{CheckpointError, CommitError, Error, OpenError, ReadError, WriteError};
 pub use feed::{Change, ChangeFeed};
-pub use folder::{IDENTITY_FILE, LOCK_FILE, LOG_DIR};
-pub use nexusbase_forest::{Change as RowChange, Direction, KeyRange, Mutation, TreeId};
+pub use folder::{FOREST_DIR, IDENTITY_FILE, LOCK_FILE, LOG_DIR};
+pub use nexusbase_forest::{
+    Change as RowChange, Direction, Expiry, Fingerprint, KeyRange, Merge, Mutation, TreeId,
+    TreeKind, Zone,
+};
+pub use nexusbase_forest::{Cursor, ForestOptions, Stats as ForestStats};
 pub use nexusbase_log::{Changed, Index, inspect as log_inspect};
 pub use options::{Durability, Options};
 pub use recovery::RecoveryReport;
@@ -71,3 +84,5 @@ pub const KEY_BYTES_MAX: usize = 64 << 10;
 pub const VALUE_BYTES_MAX: usize = 64 << 20;
 /// The largest write set of one transaction, in bytes of its keys and values.
 pub const TRANSACTION_BYTES_MAX: usize = 64 << 20;
+/// How many ranges of keys one transaction can delete (ranges that overlap or touch are one).
+pub const RANGE_DELETES_MAX: usize = 1024;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nexusbase_forest::{ForestOptions, TreeKind};
 use nexusbase_io::Env;
 
 /// When a commit is reported.
@@ -24,9 +25,16 @@ pub struct Options {
     pub durability: Durability,
     /// Size of a log segment in bytes. Default: 16 MiB.
     pub segment_bytes: u64,
-    /// Whether to start the housekeeping thread. Without it, the owner calls
-    /// [`Database::housekeeping_step`](crate::Database::housekeeping_step). Default: yes.
+    /// Whether to start the threads for housekeeping, flushes and compactions. Without them, the
+    /// owner calls [`Database::housekeeping_step`](crate::Database::housekeeping_step), and writers
+    /// are never slowed down. Default: yes.
     pub housekeeping_thread: bool,
+    /// How the trees are laid out and how much memory they may take. (Its `database` and `kinds`
+    /// are set by the database.)
+    pub forest: ForestOptions,
+    /// The kinds of trees that this program knows, beside [`TreeKind::ROWS`]. A database that has
+    /// a tree of another kind is not opened. Default: none.
+    pub kinds: Vec<TreeKind>,
     /// The world that the database lives in. Default: the operating system's.
     pub env: Env,
     /// Recovers only the first half of each entry that has several changes: a defect on
@@ -41,6 +49,8 @@ impl Default for Options {
             durability: Durability::Always,
             segment_bytes: 16 << 20,
             housekeeping_thread: true,
+            forest: ForestOptions::new([0; 16]),
+            kinds: Vec::new(),
             env: Env::os(),
             #[cfg(feature = "broken-on-purpose")]
             broken_half_entries: false,

@@ -1,17 +1,19 @@
-//! Recovery: the log is replayed into an empty forest.
+//! Recovery: what the forest does not have in tables yet is replayed from the log.
 //!
 //! Entries are read and checked one by one, in order and without a gap; what they change is applied
-//! by windows, sorted, because nobody reads yet and only the last change of a key matters.
+//! by windows, because nobody reads yet and the forest may take them in the order that suits it.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use nexusbase_forest::{Change, Forest, Mutation, Seqno};
+use nexusbase_forest::{Change, Forest, Mutation, Seqno, TreeKind};
 use nexusbase_log::{Index, Log, TornTail};
 
+use crate::apply::{Refused, apply_entry};
 use crate::catalog::{self, CATALOG};
-use crate::commit::{GROUP, apply_entry};
+use crate::commit::GROUP;
 use crate::error::OpenError;
+use crate::kinds::Kinds;
 use crate::write_set::WriteSet;
 
 /// What opening a database had to do.
@@ -29,10 +31,26 @@ pub struct RecoveryReport {
 pub(crate) type Keep = fn(Vec<Mutation>) -> Vec<Mutation>;
 
 /// Builds the forest that the log describes. Returns it with the last index.
-pub(crate) fn replay(log: &Log, keep: Keep) -> Result<(Forest, Index), OpenError> {
-    let last = log.group(GROUP).last.index;
-    let mut entries = log.entries(GROUP, Index::new(1), last)?;
-    let mut replay = Replay::new()?;
+pub(crate) fn replay(
+    log: &Log,
+    forest: &Forest,
+    kinds: &Kinds,
+    keep: Keep,
+) -> Result<Index, OpenError> {
+    let flushed = Index::new(forest.flushed_through().get());
+    let (last, purged) = (log.group(GROUP).last.index, log.group(GROUP).purged.index);
+    if last < flushed || purged > flushed {
+        return Err(OpenError::LogAndTables {
+            flushed,
+            purged,
+            last,
+        });
+    }
+    forest
+        .ensure_tree(CATALOG, TreeKind::ROWS.name)
+        .map_err(|e| failed(flushed, e.to_string()))?;
+    let mut replay = Replay::new(forest, kinds, flushed);
+    let mut entries = log.entries(GROUP, flushed.next(), last)?;
     while let Some(entry) = entries.next_entry()? {
         let index = entry.id.index;
         let payload = Bytes::copy_from_slice(entry.payload);
@@ -44,35 +62,33 @@ pub(crate) fn replay(log: &Log, keep: Keep) -> Result<(Forest, Index), OpenError
         let reason = format!("it is missing; the log ends at {last}");
         return Err(failed(replay.read.next(), reason));
     }
-    Ok((replay.forest, last))
+    Ok(last)
 }
 
-/// Changes are sorted before they are applied, this many at a time.
+/// Changes are applied this many at a time.
 const WINDOW_CHANGES: usize = 1 << 16;
 /// A window ends early when its keys and values have this many bytes.
 const WINDOW_BYTES: usize = 64 << 20;
 
 /// A forest that grows by windows of entries.
-struct Replay {
-    forest: Forest,
+struct Replay<'a> {
+    forest: &'a Forest,
+    kinds: &'a Kinds,
     /// The last entry read.
     read: Index,
     window: Vec<(Seqno, Mutation)>,
     window_bytes: usize,
 }
 
-impl Replay {
-    fn new() -> Result<Self, OpenError> {
-        let forest = Forest::new();
-        forest
-            .create_tree(CATALOG)
-            .map_err(|e| failed(Index::ZERO, e.to_string()))?;
-        Ok(Self {
+impl<'a> Replay<'a> {
+    const fn new(forest: &'a Forest, kinds: &'a Kinds, flushed: Index) -> Self {
+        Self {
             forest,
-            read: Index::ZERO,
+            kinds,
+            read: flushed,
             window: Vec::new(),
             window_bytes: 0,
-        })
+        }
     }
 
     fn add(
@@ -84,16 +100,20 @@ impl Replay {
         if index != self.read.next() {
             return Err(failed(index, format!("it follows entry {}", self.read)));
         }
-        if mutations
-            .iter()
-            .any(|mutation| catalog::tree_change(mutation).is_some())
-        {
+        if mutations.iter().any(|mutation| {
+            // An error is one of the entry, which says so when it is applied.
+            !matches!(catalog::tree_change(mutation), Ok(None))
+        }) {
             // What trees there are changes between entries, not within a window.
             self.flush()?;
             let mutations = mutations
                 .into_iter()
-                .map(|mutation| detached(mutation, payload_bytes));
-            apply_entry(&self.forest, index, mutations).map_err(|reason| failed(index, reason))?;
+                .map(|mutation| detached(mutation, payload_bytes))
+                .collect();
+            apply_entry(self.forest, self.kinds, index, mutations).map_err(|e| match e {
+                Refused::UnknownKind { tree, kind } => OpenError::UnknownKind { tree, kind },
+                Refused::Other(reason) => failed(index, reason),
+            })?;
             self.read = index;
             return Ok(());
         }
@@ -102,8 +122,9 @@ impl Replay {
             let mutation = detached(mutation, payload_bytes);
             self.window_bytes += mutation.key.len()
                 + match &mutation.change {
-                    Change::Put(value) => value.len(),
-                    Change::Delete => 0,
+                    Change::Put(value) | Change::Merge(value) => value.len(),
+                    Change::DeleteRange { end: Some(end) } => end.len(),
+                    Change::Delete | Change::DeleteRange { end: None } => 0,
                 };
             self.window.push((Seqno::new(index.get()), mutation));
         }
@@ -118,9 +139,14 @@ impl Replay {
         self.forest
             .replay(
                 Seqno::new(self.read.get()),
+                &[],
                 std::mem::take(&mut self.window),
             )
-            .map_err(|e| failed(self.read, e.to_string()))
+            .map_err(|e| failed(self.read, e.to_string()))?;
+        // What does not fit into memory goes to disk as it does later, too. All of it is durable
+        // in the log, or it could not be read from there.
+        while self.forest.flush_step()? {}
+        Ok(())
     }
 }
 
@@ -145,6 +171,8 @@ fn detached(mutation: Mutation, payload_bytes: usize) -> Mutation {
         change: match mutation.change {
             Change::Put(value) => Change::Put(own(value)),
             Change::Delete => Change::Delete,
+            Change::Merge(operand) => Change::Merge(own(operand)),
+            Change::DeleteRange { end } => Change::DeleteRange { end: end.map(own) },
         },
     }
 }

@@ -39,6 +39,11 @@ pub trait View {
     fn tree_name(&self, tree: TreeId) -> Result<Option<String>, ReadError> {
         catalog::name_of(self, tree)
     }
+
+    /// The name of a tree's kind, if there is such a tree.
+    fn tree_kind(&self, tree: TreeId) -> Result<Option<String>, ReadError> {
+        catalog::kind_name_of(self, tree)
+    }
 }
 
 /// Rows in key order, or against it.

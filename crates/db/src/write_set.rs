@@ -2,9 +2,10 @@
 //!
 //! A write set is encoded once. The same bytes go into the log, are replayed by the recovery and
 //! are shown by the change feed. Keys are unique in it and sorted by tree and key, so that what
-//! an entry does depends on nothing but the entry. The layout is in `docs/format.md`.
+//! an entry does depends on nothing but the entry. Ranges that it deletes come before the keys of
+//! their tree and concern only what earlier entries have put. The layout is in `docs/format.md`.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 
 use bytes::Bytes;
 use nexusbase_forest::{Change, Mutation, TreeId};
@@ -12,43 +13,70 @@ use nexusbase_forest::{Change, Mutation, TreeId};
 const VERSION: u8 = 1;
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
+const MERGE: u8 = 3;
+const DELETE_RANGE: u8 = 4;
 const HEADER_BYTES: usize = 1 + 8 + 4;
-
-/// The writes of a transaction: at most one per tree and key.
-pub(crate) type Writes = BTreeMap<(TreeId, Bytes), Option<Bytes>>;
 
 /// What one commit does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteSet {
     /// When it was committed, in milliseconds since 1970.
     pub unix_ms: u64,
-    /// What it changes, by tree and key.
+    /// What it changes: by tree; within each first the ranges that are deleted, by start and end;
+    /// then the rest, by key. A range concerns only what earlier commits have put.
     pub mutations: Vec<Mutation>,
 }
 
-/// Encodes `writes`, committed at `unix_ms`.
-pub(crate) fn encode(writes: &Writes, unix_ms: u64) -> Vec<u8> {
-    let size = |(key, value): (&(TreeId, Bytes), &Option<Bytes>)| {
-        16 + key.1.len() + value.as_ref().map_or(0, Bytes::len)
-    };
-    let mut out = Vec::with_capacity(HEADER_BYTES + writes.iter().map(size).sum::<usize>());
+/// Encodes `mutations`, which are in their order, committed at `unix_ms`.
+pub(crate) fn encode(mutations: &[Mutation], unix_ms: u64) -> Vec<u8> {
+    let size = |mutation: &Mutation| 16 + mutation.key.len() + more(&mutation.change).len();
+    let mut out = Vec::with_capacity(HEADER_BYTES + mutations.iter().map(size).sum::<usize>());
     out.push(VERSION);
     out.extend_from_slice(&unix_ms.to_le_bytes());
     // The transaction's size limit keeps the count far below 2^32.
     out.extend_from_slice(
-        &u32::try_from(writes.len())
+        &u32::try_from(mutations.len())
             .unwrap_or(u32::MAX)
             .to_le_bytes(),
     );
-    for ((tree, key), value) in writes {
+    for Mutation { tree, key, change } in mutations {
         put_varint(tree.get(), &mut out);
-        out.push(if value.is_some() { PUT } else { DELETE });
+        out.push(match change {
+            Change::Put(_) => PUT,
+            Change::Delete => DELETE,
+            Change::Merge(_) => MERGE,
+            Change::DeleteRange { .. } => DELETE_RANGE,
+        });
         put_bytes(key, &mut out);
-        if let Some(value) = value {
-            put_bytes(value, &mut out);
+        if !matches!(change, Change::Delete) {
+            put_bytes(more(change), &mut out);
         }
     }
     out
+}
+
+/// What a change has beside its key. No range ends with the empty key, so that stands for no end.
+fn more(change: &Change) -> &[u8] {
+    match change {
+        Change::Put(bytes) | Change::Merge(bytes) => bytes,
+        Change::DeleteRange { end: Some(end) } => end,
+        Change::Delete | Change::DeleteRange { end: None } => &[],
+    }
+}
+
+/// The order of changes in a write set. No two may be equal.
+fn order(a: &Mutation, b: &Mutation) -> Ordering {
+    let is_key = |mutation: &Mutation| !matches!(mutation.change, Change::DeleteRange { .. });
+    let by_end = || match (&a.change, &b.change) {
+        (Change::DeleteRange { end: a }, Change::DeleteRange { end: b }) => {
+            // No end lies behind all others.
+            (a.is_none(), a).cmp(&(b.is_none(), b))
+        }
+        _ => Ordering::Equal,
+    };
+    (a.tree, is_key(a), &a.key)
+        .cmp(&(b.tree, is_key(b), &b.key))
+        .then_with(by_end)
 }
 
 impl WriteSet {
@@ -81,7 +109,7 @@ impl WriteSet {
                 bytes.len() - input.at
             ));
         }
-        if !mutations.is_sorted_by(|a, b| (a.tree, &a.key) < (b.tree, &b.key)) {
+        if !mutations.is_sorted_by(|a, b| order(a, b) == Ordering::Less) {
             return Err("its changes are not in order of tree and key".to_owned());
         }
         Ok(Self {
@@ -105,6 +133,14 @@ impl Input<'_> {
         let change = match kind {
             PUT => Change::Put(self.slice()?),
             DELETE => Change::Delete,
+            MERGE => Change::Merge(self.slice()?),
+            DELETE_RANGE => {
+                let end = Some(self.slice()?).filter(|end| !end.is_empty());
+                if end.as_ref().is_some_and(|end| *end <= key) {
+                    return Err("a range of keys ends where it starts, or before".to_owned());
+                }
+                Change::DeleteRange { end }
+            }
             other => return Err(format!("a change has kind {other}")),
         };
         Ok(Mutation { tree, key, change })
@@ -156,53 +192,109 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn writes() -> impl Strategy<Value = Writes> {
+    fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
         let bytes = || proptest::collection::vec(any::<u8>(), 0..300).prop_map(Bytes::from);
-        let one = (
-            (any::<u32>().prop_map(TreeId::new), bytes()),
-            proptest::option::of(bytes()),
-        );
-        proptest::collection::btree_map(one.0, one.1, 0..20)
+        let change = prop_oneof![
+            bytes().prop_map(Change::Put),
+            Just(Change::Delete),
+            bytes().prop_map(Change::Merge),
+            proptest::option::of(bytes()).prop_map(|end| Change::DeleteRange { end }),
+        ];
+        let tree = prop_oneof![0u32..3, any::<u32>()].prop_map(TreeId::new);
+        let one =
+            (tree, bytes(), change).prop_map(|(tree, key, change)| Mutation { tree, key, change });
+        proptest::collection::vec(one, 0..20).prop_map(|mut mutations| {
+            mutations.retain(|m| match &m.change {
+                Change::DeleteRange { end: Some(end) } => m.key < *end,
+                _ => true,
+            });
+            mutations.sort_by(order);
+            mutations.dedup_by(|a, b| order(a, b) == Ordering::Equal);
+            mutations
+        })
+    }
+
+    fn mutation(tree: u32, key: &'static str, change: Change) -> Mutation {
+        Mutation {
+            tree: TreeId::new(tree),
+            key: key.into(),
+            change,
+        }
+    }
+
+    fn delete_range(end: Option<&'static str>) -> Change {
+        Change::DeleteRange {
+            end: end.map(Bytes::from),
+        }
     }
 
     /// The bytes of format 1, as `docs/format.md` describes them. Never change what is expected
     /// here: databases that were written with it must open.
     #[test]
     fn golden_write_set() {
-        let writes = Writes::from([
-            (
-                (TreeId::new(5), Bytes::from_static(b"key")),
-                Some(Bytes::from_static(b"value")),
-            ),
-            ((TreeId::new(300), Bytes::from_static(b"gone")), None),
-        ]);
-        let hex: String = encode(&writes, 0x0102_0304)
+        let mutations = [
+            mutation(5, "b", delete_range(Some("c"))),
+            mutation(5, "b", delete_range(None)),
+            mutation(5, "apple", Change::Merge("more".into())),
+            mutation(5, "key", Change::Put("value".into())),
+            mutation(300, "gone", Change::Delete),
+        ];
+        let hex: String = encode(&mutations, 0x0102_0304)
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
-        let header = "01 0403020100000000 02000000";
+        let header = "01 0403020100000000 05000000";
+        let ranges = "05 04 01 62 01 63  05 04 01 62 00";
+        let merge = "05 03 05 6170706c65 04 6d6f7265";
         let put = "05 01 03 6b6579 05 76616c7565";
         let delete = "ac02 02 04 676f6e65";
-        assert_eq!(hex, [header, put, delete].concat().replace(' ', ""));
+        let expected = [header, ranges, merge, put, delete].concat();
+        assert_eq!(hex, expected.replace(' ', ""));
+    }
+
+    /// What no transaction writes, so damage or a defect.
+    #[test]
+    fn changes_out_of_order_or_twice_and_ranges_that_hold_nothing_are_errors() {
+        let put = || Change::Put("x".into());
+        let refused = [
+            vec![mutation(2, "a", put()), mutation(1, "a", put())],
+            vec![mutation(1, "b", put()), mutation(1, "a", put())],
+            vec![mutation(1, "a", put()), mutation(1, "a", Change::Delete)],
+            vec![
+                mutation(1, "a", Change::Merge("x".into())),
+                mutation(1, "a", put()),
+            ],
+            vec![
+                mutation(1, "a", put()),
+                mutation(1, "b", delete_range(None)),
+            ],
+            vec![
+                mutation(1, "b", delete_range(None)),
+                mutation(1, "a", delete_range(None)),
+            ],
+            vec![
+                mutation(1, "a", delete_range(None)),
+                mutation(1, "a", delete_range(None)),
+            ],
+            vec![
+                mutation(1, "a", delete_range(None)),
+                mutation(1, "a", delete_range(Some("b"))),
+            ],
+            vec![mutation(1, "b", delete_range(Some("b")))],
+            vec![mutation(1, "b", delete_range(Some("a")))],
+        ];
+        for mutations in refused {
+            let decoded = WriteSet::decode(&encode(&mutations, 7).into());
+            assert!(decoded.is_err(), "{mutations:?}");
+        }
     }
 
     proptest! {
         #[test]
-        fn a_write_set_comes_back(writes in writes(), unix_ms in any::<u64>()) {
-            let decoded = WriteSet::decode(&encode(&writes, unix_ms).into()).unwrap();
-            prop_assert_eq!(decoded.unix_ms, unix_ms);
-            let back: Writes = decoded
-                .mutations
-                .into_iter()
-                .map(|m| {
-                    let value = match m.change {
-                        Change::Put(value) => Some(value),
-                        Change::Delete => None,
-                    };
-                    ((m.tree, m.key), value)
-                })
-                .collect();
-            prop_assert_eq!(back, writes);
+        fn a_write_set_comes_back(mutations in mutations(), unix_ms in any::<u64>()) {
+            let decoded = WriteSet::decode(&encode(&mutations, unix_ms).into()).unwrap();
+            let expected = WriteSet { unix_ms, mutations };
+            prop_assert_eq!(decoded, expected);
         }
 
         #[test]
@@ -210,9 +302,22 @@ mod tests {
             let _ = WriteSet::decode(&bytes.into());
         }
 
+        /// The header is valid, so that the changes are read.
         #[test]
-        fn a_cut_write_set_is_an_error(writes in writes(), cut in any::<proptest::sample::Index>()) {
-            let bytes = encode(&writes, 7);
+        fn any_changes_give_a_write_set_or_an_error(
+            count in 0u32..5, bytes in proptest::collection::vec(0u8..6, 0..40),
+        ) {
+            let mut all = encode(&[], 7);
+            all[9..13].copy_from_slice(&count.to_le_bytes());
+            all.extend(bytes);
+            if let Ok(decoded) = WriteSet::decode(&all.clone().into()) {
+                prop_assert_eq!(encode(&decoded.mutations, 7), all);
+            }
+        }
+
+        #[test]
+        fn a_cut_write_set_is_an_error(mutations in mutations(), cut in any::<proptest::sample::Index>()) {
+            let bytes = encode(&mutations, 7);
             let cut = cut.index(bytes.len());
             prop_assert!(WriteSet::decode(&bytes[..cut].to_vec().into()).is_err());
         }

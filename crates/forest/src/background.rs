@@ -155,6 +155,7 @@ impl Forest {
             sealing.sets.pop_front();
         }
         self.trees.store(Arc::new(roster));
+        self.measure_pressure(&sealing);
         gone
     }
 

@@ -40,7 +40,7 @@ impl Forest {
             }
         }
         self.fs.sync_dir(dir).map_err(DiskError::from)?;
-        manifest::write_copy(&*self.fs, dir, self.options.database, &state)?;
+        manifest::files::write_copy(&*self.fs, dir, self.options.database, &state)?;
         drop(roster);
         Ok(through)
     }

@@ -99,7 +99,7 @@ impl Forest {
         let trees = background.state.trees.iter();
         let retired = trees.filter(|(_, files)| !files.range_deletes.is_empty());
         let retired = retired.flat_map(|(id, files)| {
-            let retirable = picker::retirable(files).into_iter();
+            let retirable = picker::upkeep::retirable(files).into_iter();
             retirable.map(|delete| (*id, delete))
         });
         let retired: Vec<_> = retired.collect();

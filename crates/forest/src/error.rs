@@ -159,6 +159,9 @@ pub enum StepError {
     /// The manifest could not be written in a way that leaves unknown what is on disk.
     #[error("the manifest failed: {0}; the database has to be opened anew")]
     Manifest(DiskError),
+    /// [`Forest::stop`](crate::Forest::stop) was called.
+    #[error("background work was told to end")]
+    Stopped,
     /// What the step wanted to do contradicts the manifest: a defect of this program.
     #[error("a background step contradicts the manifest: {0}; nothing was changed")]
     Inconsistent(String),

@@ -108,7 +108,7 @@ impl Forest {
         }
         // The memtable is the oldest there is: beneath it are only tables.
         let is_bottom = tree.tables.is_empty();
-        Ok(self.rewrite(Rewrite {
+        self.rewrite(Rewrite {
             id,
             tree,
             sources: vec![Source::memtable(memtable)],
@@ -117,7 +117,7 @@ impl Forest {
             last_level: false,
             leave: BTreeSet::new(),
             single: true,
-        })?)
+        })
     }
 
     /// Removes what was written for an edit that did not come about. After a failure of the

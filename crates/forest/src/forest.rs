@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use nexusbase_io::Fs;
@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 use crate::background::Background;
 use crate::cache::Cache;
-use crate::error::ApplyError;
+use crate::error::{ApplyError, StepError};
 use crate::horizon::Horizon;
 use crate::manifest::Manifest;
 use crate::memtable::Memtable;
@@ -47,6 +47,10 @@ pub struct Forest {
     /// Lock `forest.background`.
     pub(crate) background: Mutex<Background>,
     pub(crate) counters: Counters,
+    /// See [`Forest::pressure`], in thousandths.
+    pub(crate) pressure: AtomicU64,
+    /// Background work is to end: see [`Forest::stop`].
+    pub(crate) stopping: AtomicBool,
     /// The time of the newest entry, in milliseconds since 1970: what expiry goes by.
     pub(crate) log_time_ms: AtomicU64,
 }
@@ -161,6 +165,19 @@ impl Forest {
             self.seal_with(&mut applier);
         }
         Ok(())
+    }
+
+    /// Creates a tree that is there before any entry, unless it is there. No entry may create it.
+    ///
+    /// # Errors
+    /// [`ApplyError::UnknownKind`].
+    pub fn ensure_tree(&self, tree: TreeId, kind: &str) -> Result<(), ApplyError> {
+        let mut applier = self.applier.lock();
+        if self.trees.load().get(tree).is_some() {
+            return Ok(());
+        }
+        let kind = kind.to_owned();
+        self.create_trees(&mut applier, &[TreeChange::Create { tree, kind }])
     }
 
     fn create_trees(
@@ -306,6 +323,7 @@ impl Forest {
         }));
         sealing.through = through;
         self.trees.store(Arc::new(roster));
+        self.measure_pressure(&sealing);
         through
     }
 
@@ -355,6 +373,18 @@ impl Forest {
     #[expect(clippy::unused_self, reason = "as its broken variant")]
     pub(crate) const fn syncs_tables(&self) -> bool {
         true
+    }
+
+    /// Makes steps that are under way, and all later ones, end soon with [`StepError::Stopped`],
+    /// without having changed anything.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// How many sets of memtables wait for [`Forest::flush_step`].
+    #[must_use]
+    pub fn sealed_sets(&self) -> usize {
+        self.sealing.lock().sets.len()
     }
 
     /// Notes the time of an entry, in milliseconds since 1970. What expires, expires by this.

@@ -58,7 +58,7 @@
 //! folder before it returns, and so before anybody acts on what it has read.
 
 pub(crate) mod edit;
-mod files;
+pub(crate) mod files;
 mod frame;
 pub(crate) mod state;
 mod tail;
@@ -70,12 +70,10 @@ use nexusbase_io::Fs;
 
 use crate::DiskError;
 use edit::Edit;
-use files::{NewFileError, checked, create, current, is_ours, read_file, write_new};
+use files::{CURRENT, NewFileError, checked, create, current, is_ours, read_file, write_new};
 use frame::Contents;
 use state::State;
 use tail::Tail;
-
-pub(crate) use files::{CURRENT, Dump, read, write_copy};
 
 /// How a manifest is kept.
 #[derive(Clone, Copy, Debug)]

@@ -19,6 +19,8 @@ mod cursor;
 mod filter;
 mod node;
 #[cfg(test)]
+mod pause;
+#[cfg(test)]
 mod tests;
 mod tree;
 

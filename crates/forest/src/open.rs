@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use arc_swap::ArcSwap;
 use nexusbase_io::Fs;
@@ -16,8 +16,9 @@ use crate::cache::Cache;
 use crate::error::OpenError;
 use crate::forest::{Forest, Sealing};
 use crate::horizon::Horizon;
+use crate::manifest::files::CURRENT;
 use crate::manifest::state::{State, TreeFiles};
-use crate::manifest::{CURRENT, Manifest, ManifestOptions};
+use crate::manifest::{Manifest, ManifestOptions};
 use crate::options::ForestOptions;
 use crate::range_delete::RangeDeletes;
 use crate::row::FileId;
@@ -65,6 +66,8 @@ impl Forest {
                 ..Background::default()
             }),
             counters: Default::default(),
+            pressure: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
             log_time_ms: AtomicU64::new(0),
             dir: dir.to_path_buf(),
             options,

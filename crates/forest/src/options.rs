@@ -36,7 +36,7 @@ pub struct ForestOptions {
     pub l0_tables: usize,
     /// Size of the first level below level 0 at most. Default: 256 MiB.
     pub base_bytes: u64,
-    /// How many times larger than the level above it a level is. Default: 10.
+    /// How many times larger than the level above it a level is. Default: 8.
     pub level_ratio: u64,
     /// Size of a table. Default: 64 MiB.
     pub table_bytes: u64,
@@ -81,7 +81,7 @@ impl ForestOptions {
             blob_bytes: Some(4 << 10),
             l0_tables: 4,
             base_bytes: 256 << 20,
-            level_ratio: 10,
+            level_ratio: 8,
             table_bytes: 64 << 20,
             #[cfg(feature = "broken-on-purpose")]
             broken: Broken::Nothing,

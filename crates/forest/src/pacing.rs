@@ -5,9 +5,10 @@
 //! bytes to be rewritten. The forest only says how long; whoever lets writers in does the waiting,
 //! outside of every lock.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::forest::Forest;
+use crate::forest::{Forest, Sealing};
 
 /// How far behind background work is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -26,10 +27,10 @@ const FULL_DELAY_PER_KIB: Duration = Duration::from_micros(200);
 const DELAY_MAX: Duration = Duration::from_millis(100);
 
 /// Sealed sets that may wait for their flush.
-const SEALED_MAX: f64 = 3.0;
+const SEALED_MAX: usize = 3;
 
 /// How many times the trigger of level 0 there may be in it.
-const L0_FACTOR_MAX: f64 = 8.0;
+const L0_FACTOR_MAX: usize = 8;
 
 impl Pressure {
     /// How long a writer of `bytes` should wait before it goes on.
@@ -46,17 +47,26 @@ impl Pressure {
 }
 
 impl Forest {
-    /// How far behind flushes and compactions are.
+    /// How far behind flushes and compactions are. Costs one load.
     #[must_use]
     pub fn pressure(&self) -> Pressure {
-        let sets = self.sealing.lock().sets.len();
+        let thousandths = self.pressure.load(Ordering::Relaxed);
+        Pressure {
+            level: thousandths as f64 / 1000.0,
+        }
+    }
+
+    /// To be called when a set was sealed or the tables have changed.
+    pub(crate) fn measure_pressure(&self, sealing: &Sealing) {
         let roster = self.trees.load();
         let l0 = roster
             .iter()
             .map(|(_, tree)| tree.tables.level0.len())
             .max();
-        let l0_max = self.options.l0_tables.max(1) as f64 * L0_FACTOR_MAX;
-        let level = (sets as f64 / SEALED_MAX).max(l0.unwrap_or(0) as f64 / l0_max);
-        Pressure { level }
+        let l0_max = self.options.l0_tables.max(1) * L0_FACTOR_MAX;
+        let by_l0 = l0.unwrap_or(0) * 1000 / l0_max;
+        let by_memory = sealing.sets.len() * 1000 / SEALED_MAX;
+        let level = by_l0.max(by_memory) as u64;
+        self.pressure.store(level, Ordering::Relaxed);
     }
 }

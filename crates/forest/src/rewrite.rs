@@ -17,6 +17,7 @@ use crate::compaction::sieve::{Sieve, SieveOptions};
 use crate::cursor::RowCursor;
 use crate::cursor::merge::MergeCursor;
 use crate::cursor::visible::Blobs;
+use crate::error::StepError;
 use crate::forest::Forest;
 use crate::manifest::edit::BlobMeta;
 use crate::retention::Retention;
@@ -75,7 +76,7 @@ struct Work<'a> {
 
 impl Forest {
     /// Carries out a rewrite.
-    pub(crate) fn rewrite(&self, mut job: Rewrite<'_>) -> Result<Output, DiskError> {
+    pub(crate) fn rewrite(&self, mut job: Rewrite<'_>) -> Result<Output, StepError> {
         let sources = std::mem::take(&mut job.sources);
         let mut work = Work {
             forest: self,
@@ -122,11 +123,14 @@ impl Forest {
     }
 }
 
+/// Every how many rows a job looks whether it is to end.
+const STOP_CHECK_ROWS: u32 = 1024;
+
 /// Data blocks of a partition.
 const PARTITION_BLOCKS: usize = 256;
 
 impl Work<'_> {
-    fn run(&mut self, sources: Vec<Source>) -> Result<(), DiskError> {
+    fn run(&mut self, sources: Vec<Source>) -> Result<(), StepError> {
         let job = self.job;
         let mut rows = MergeCursor::new(sources);
         let mut sieve = Sieve::new(SieveOptions {
@@ -138,7 +142,13 @@ impl Work<'_> {
             zero_seqnos: true,
         });
         rows.seek_first()?;
+        let mut count = 0_u32;
         while let Some(row) = rows.row() {
+            count = count.wrapping_add(1);
+            if count.is_multiple_of(STOP_CHECK_ROWS) && self.forest.stopping.load(Ordering::Relaxed)
+            {
+                return Err(StepError::Stopped);
+            }
             let (purged, key_ends) = (rows.purged_through(), rows.key_ends());
             sieve.push(&row, purged, key_ends, &mut |row, purged| {
                 self.add(row, purged)
@@ -164,9 +174,10 @@ impl Work<'_> {
             return Ok(());
         }
         if self.forest.syncs_tables() {
-            self.forest.fs.sync_dir(&self.forest.dir)?;
+            let synced = self.forest.fs.sync_dir(&self.forest.dir);
+            synced.map_err(DiskError::from)?;
         }
-        self.open_output()
+        Ok(self.open_output()?)
     }
 
     /// Adds a row; `purged` says up to where range deletes are worked into the rows up to it.

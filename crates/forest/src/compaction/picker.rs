@@ -3,7 +3,7 @@
 //! The shape is leveled with a base that moves, as in RocksDB: the greatest level sets the
 //! measure, each level above it may have a `ratio`-th of the one below, and level 0 is merged into
 //! the first level whose share is worth having (the *base*; the levels above it stay empty). A
-//! small tree thus has one level, and a tree of a steady size keeps about nine tenths of its bytes
+//! small tree thus has one level, and a tree of a steady size keeps most of its bytes
 //! in the last level, whatever its history.
 //!
 //! # What makes a job correct
@@ -28,7 +28,7 @@
 //! are, unless the tree is removed).
 
 mod level0;
-mod upkeep;
+pub(crate) mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -40,8 +40,6 @@ use crate::manifest::edit::LEVELS_MAX;
 use crate::manifest::state::{State, TreeFiles};
 use crate::row::FileId;
 use crate::table::meta::TableMeta;
-
-pub(crate) use upkeep::{purged_through, retirable};
 
 /// The shape that trees are kept in.
 #[derive(Clone, Copy, Debug)]

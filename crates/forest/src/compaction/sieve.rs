@@ -53,7 +53,8 @@ pub(crate) struct SieveOptions<F> {
     pub(crate) zero_seqnos: bool,
 }
 
-/// A walk through the rows of an output.
+/// A walk through the rows of an output. What takes a row is also told up to where range deletes
+/// are worked into this row and all before it.
 #[derive(Debug)]
 pub(crate) struct Sieve<F> {
     rules: Rules<F>,
@@ -178,9 +179,9 @@ impl<F: FnMut(&[u8]) -> bool> Rules<F> {
             self.faults += 1;
             held.weight = 1;
         }
-        let floor = self.retention.floor();
-        let seen_by_all = held.seqno <= self.retention.oldest()
-            && held.hidden_by.is_none_or(|delete| delete > floor);
+        // A range delete that hides it still does: it is newer than the oldest reader, or the row
+        // would be gone, and so it is not counted as worked in.
+        let seen_by_all = held.seqno <= self.retention.oldest();
         if self.zero_seqnos && alone && seen_by_all {
             held.seqno = Seqno::ZERO;
         }

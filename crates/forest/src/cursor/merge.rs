@@ -127,18 +127,28 @@ impl<C: RowCursor> MergeCursor<C> {
         };
         match along(row.key.cmp(other.key), direction) {
             Ordering::Less => self.tied = false,
-            _ => self.fall_back(direction),
+            Ordering::Equal => {
+                // Whichever comes first now, the row behind it has the same key.
+                self.fall_back(direction, 0);
+                self.tied = true;
+            }
+            Ordering::Greater => {
+                let behind = self.fall_back(direction, 1);
+                self.tied = behind > 1 && self.is_tied();
+            }
         }
     }
 
-    /// Like `settle`, when the first source is no longer before the key of the second.
+    /// Moves the first source behind those whose rows now come before its own, of which `known`
+    /// are known, and returns how many there are.
     #[inline(never)]
-    fn fall_back(&mut self, direction: Direction) {
+    fn fall_back(&mut self, direction: Direction, known: usize) -> usize {
         let (sources, lead) = (&self.sources, self.order[0]);
-        let before = self.order[1..]
-            .partition_point(|i| compare(sources, *i, lead, direction) == Ordering::Less);
+        let before = known
+            + self.order[1 + known..]
+                .partition_point(|i| compare(sources, *i, lead, direction) == Ordering::Less);
         self.order[..=before].rotate_left(1);
-        self.tied = self.is_tied();
+        before
     }
 
     #[inline]

@@ -219,7 +219,7 @@ impl History {
                 }
                 Step::Write(key, OwnedCell::Delete) => drop(live.remove(key)),
                 Step::Write(key, OwnedCell::Put(value)) => {
-                    drop(live.insert(key.clone(), value.clone()))
+                    drop(live.insert(key.clone(), value.clone()));
                 }
                 Step::Write(key, OwnedCell::Blob(blob)) => {
                     drop(live.insert(key.clone(), OffsetBlobs.read(key, *blob).unwrap().to_vec()));
@@ -279,8 +279,8 @@ pub(crate) fn deal(
 /// Collects rows; for sinks that cannot fail.
 pub(crate) fn into_vec(
     rows: &mut Vec<OwnedRow>,
-) -> impl FnMut(&RowRef<'_>) -> Result<(), Infallible> {
-    |row| {
+) -> impl FnMut(&RowRef<'_>, Seqno) -> Result<(), Infallible> {
+    |row, _| {
         rows.push(row.into());
         Ok(())
     }

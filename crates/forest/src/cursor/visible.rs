@@ -368,7 +368,7 @@ impl<R: RowCursor, B: Blobs> Visible<R, B> {
         self.set_key_to_row();
         self.held.clear();
         for _ in 0..STEPS_BEFORE_SEEK {
-            let Some(row) = self.rows.row().filter(|row| row.key == self.key) else {
+            let Some(row) = self.rows.row() else {
                 return Ok(());
             };
             if row.seqno > self.view.at {
@@ -385,7 +385,7 @@ impl<R: RowCursor, B: Blobs> Visible<R, B> {
             }
             let last = self.rows.key_ends();
             self.rows.prev()?;
-            if last {
+            if last || self.rows.row().is_none_or(|row| row.key != self.key) {
                 return Ok(());
             }
         }

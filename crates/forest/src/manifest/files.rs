@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use nexusbase_io::{self as io, File, Fs};
+use nexusbase_io::{File, Fs};
 
 use super::frame::{Contents, Header, parse};
 use super::state::State;

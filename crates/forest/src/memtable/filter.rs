@@ -139,10 +139,6 @@ impl Filter {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "it is below the number of lines"
-)]
 fn line(lines: &[Line], hash: u64) -> &Line {
     &lines[(((hash >> 32) * lines.len() as u64) >> 32) as usize]
 }

@@ -276,6 +276,8 @@ impl Inner {
                 .heads
                 .position(order, rows, |slot| self.least(slot), target, side)
                 .saturating_sub(1);
+            #[cfg(test)]
+            super::pause::at(super::pause::Point::Routing);
             let child = self.child(order.slot(position));
             // A child that was split meanwhile may be its left half already, while `order` does
             // not know of the right half. The right half is published first.
@@ -295,6 +297,8 @@ impl Inner {
     pub(super) fn last_child(&self) -> u32 {
         let mut order = self.order();
         loop {
+            #[cfg(test)]
+            super::pause::at(super::pause::Point::Routing);
             let child = self.child(order.slot(order.len().saturating_sub(1)));
             // As in `route`.
             let again = self.order();

@@ -255,6 +255,110 @@ fn a_cursor_misses_nothing_that_was_there_while_rows_are_inserted_around_it() {
     }
 }
 
+/// Keys so far apart that others fit between them.
+fn spaced(number: u64) -> [u8; 8] {
+    (number * 1000).to_be_bytes()
+}
+
+#[test]
+fn while_a_split_is_half_done_every_row_is_there_once_in_both_directions() {
+    let table = Arc::new(Memtable::new(0));
+    let written = Arc::new(Mutex::new(std::collections::BTreeSet::new()));
+    let checks = Arc::new(AtomicU64::new(0));
+    let check = {
+        let (table, written, checks) = (table.clone(), written.clone(), checks.clone());
+        move || {
+            checks.fetch_add(1, Ordering::Relaxed);
+            let keys: Vec<[u8; 8]> = written.lock().iter().copied().collect();
+            let at = Seqno::new(keys.len() as u64);
+            let mut cursor = table.cursor();
+            let mut forward = Vec::new();
+            cursor.seek_first().unwrap();
+            while let Some(row) = cursor.row() {
+                forward.extend((row.seqno <= at).then(|| row.key.to_vec()));
+                cursor.next().unwrap();
+            }
+            assert_eq!(forward, keys);
+            let mut back = Vec::new();
+            cursor.seek_last().unwrap();
+            while let Some(row) = cursor.row() {
+                back.extend((row.seqno <= at).then(|| row.key.to_vec()));
+                cursor.prev().unwrap();
+            }
+            assert!(back.iter().rev().eq(&keys));
+            let found = |key: &[u8; 8]| get(&table, key, at.get()).is_some();
+            assert!(keys.iter().all(found));
+        }
+    };
+    pause::set(pause::Point::HalfSplit, check);
+    let mut rng = SimRng::new(5);
+    for seqno in 1..=2000 {
+        let key = rng.next_u64().to_be_bytes();
+        put(&table, &key, seqno);
+        written.lock().insert(key);
+    }
+    pause::clear();
+    assert!(checks.load(Ordering::Relaxed) > 100);
+}
+
+#[test]
+fn a_reader_that_is_overtaken_by_splits_on_its_way_down_still_finds_its_row() {
+    let table = Arc::new(Memtable::new(0));
+    (0..2000).for_each(|number| put(&table, &spaced(number), 1));
+    let near = Arc::new(AtomicU64::new(0));
+    let overtake = {
+        let (table, near) = (Arc::clone(&table), Arc::clone(&near));
+        move || {
+            // Right before the key, so that it moves to the right half.
+            let from = near.fetch_add(50, Ordering::Relaxed);
+            (from..from + 40).for_each(|key| put(&table, &key.to_be_bytes(), 2));
+        }
+    };
+    for number in (1..2000).rev() {
+        let key = spaced(number);
+        let again = |look: &dyn Fn()| {
+            near.store(number * 1000 - 450, Ordering::Relaxed);
+            pause::set(pause::Point::Routing, overtake.clone());
+            look();
+            pause::clear();
+        };
+        match number % 3 {
+            0 => again(&|| assert_eq!(get(&table, &key, 1).unwrap().0, 1)),
+            1 => again(&|| {
+                let mut cursor = table.cursor();
+                cursor.seek(&key, Seqno::MAX).unwrap();
+                assert_eq!(cursor.row().unwrap().key, key);
+            }),
+            _ => again(&|| {
+                let mut cursor = table.cursor();
+                cursor.seek_before(&key, Seqno::ZERO).unwrap();
+                assert_eq!(cursor.row().unwrap().key, key);
+            }),
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_is_overtaken_by_splits_on_its_way_to_the_end_finds_the_last_row() {
+    for rows in 100..200 {
+        let table = Arc::new(Memtable::new(0));
+        (0..=rows).for_each(|number| put(&table, &spaced(number), 1));
+        let mut near = rows * 1000 - 900;
+        let overtake = {
+            let table = Arc::clone(&table);
+            move || {
+                (near..near + 20).for_each(|key| put(&table, &key.to_be_bytes(), 2));
+                near += 20;
+            }
+        };
+        pause::set(pause::Point::Routing, overtake);
+        let mut cursor = table.cursor();
+        cursor.seek_last().unwrap();
+        assert_eq!(cursor.row().unwrap().key, spaced(rows));
+        pause::clear();
+    }
+}
+
 /// Entry `n` puts the value `n` under three of 500 keys, which follow from `n`.
 fn entry_keys(entry: u64) -> [Vec<u8>; 3] {
     let mut rng = SimRng::new(entry);

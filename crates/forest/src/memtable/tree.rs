@@ -9,7 +9,7 @@
 //! when it was replaced, or of now: the rows that a stale node lacks are newer than the reader. In
 //! particular, while a split is half done, keys of the left half are looked for in the full node,
 //! which has them. The only thing that a reader must not do is take the end of a stale node for
-//! the end of its part of the order: see [`Spot::next`].
+//! the end of its part of the order: see [`Tree::next_leaf`].
 //!
 //! Nothing is freed before the whole tree is. What splits leave behind is about a tenth of it.
 
@@ -61,6 +61,8 @@ pub(super) struct Growth {
     leaves: u32,
     inners: u32,
     pub(super) bytes: u64,
+    /// The row that was added last, if its leaf was not split: keys often come in order.
+    last: Option<Spot>,
 }
 
 /// A leaf that a reader came to, as it was then, and a position in it.
@@ -114,6 +116,7 @@ impl Tree {
             leaves: 1,
             inners: 0,
             bytes,
+            last: None,
         };
         (tree, growth)
     }
@@ -234,8 +237,16 @@ impl Tree {
     /// they are not in the processor's cache, and waiting for several takes no longer than for one.
     fn warm(&self, spot: Spot) {
         let leaf = &self.leaves[spot.leaf];
-        let rows = (0..spot.order.len()).map(|at| self.rows.get(leaf.row(spot.order.slot(at))));
-        black_box(rows.fold(0, |sum, row| sum + row.key.len() + row.cell.bytes().len()));
+        let rows = (0..spot.order.len()).map(|at| leaf.row(spot.order.slot(at)));
+        let touch = |row| {
+            let row = self.rows.get(row);
+            row.cell.bytes().len() + usize::from(row.key.first().copied().unwrap_or(0))
+        };
+        black_box(
+            rows.chain(spot.fence)
+                .map(touch)
+                .fold(0, usize::wrapping_add),
+        );
     }
 
     fn next_leaf(&self, spot: Spot) -> Option<Spot> {
@@ -276,8 +287,19 @@ impl Tree {
         make: impl FnOnce(Option<&MemCell>) -> MemCell,
     ) -> bool {
         let target = Target { key: &key, seqno };
-        let mut spot = self.descend(target, Side::Through);
-        spot.position = self.position(spot, target, Side::Before);
+        let follows = |last: &Spot| self.follows(*last, target);
+        let spot = if let Some(last) = growth.last.take().filter(follows) {
+            Spot {
+                position: last.position + 1,
+                ..last
+            }
+        } else {
+            let spot = self.descend(target, Side::Through);
+            Spot {
+                position: self.position(spot, target, Side::Before),
+                ..spot
+            }
+        };
         let replaced = self.at(spot).filter(|row| {
             let row = self.rows.get(*row);
             row.seqno == seqno && row.key == key
@@ -299,10 +321,25 @@ impl Tree {
             leaf.replace(spot.order.slot(spot.position), number);
         } else if spot.order.len() < SLOTS {
             leaf.insert(spot.position, &entry);
+            growth.last = Some(Spot {
+                order: leaf.order(),
+                ..spot
+            });
         } else {
             self.split(growth, spot, entry);
         }
         replaced.is_none()
+    }
+
+    /// Whether `target` belongs right behind a row.
+    fn follows(&self, spot: Spot, target: Target<'_>) -> bool {
+        let place = |row| self.rows.get(row).place();
+        let before = self.at(spot).map(place);
+        let position = spot.position + 1;
+        let behind = self.at(Spot { position, ..spot }).or(spot.fence).map(place);
+        let compare = |a: Target<'_>| compare_rows((a.key, a.seqno), (target.key, target.seqno));
+        before.is_some_and(|before| compare(before).is_lt())
+            && behind.is_none_or(|behind| compare(behind).is_gt())
     }
 
     /// Splits the full leaf at `spot`, with a new entry at the spot's position.
@@ -324,6 +361,8 @@ impl Tree {
             let (order, position) = (inner.order(), step.position + 1);
             if order.len() < SLOTS {
                 inner.insert(position, &entry);
+                #[cfg(test)]
+                super::pause::at(super::pause::Point::HalfSplit);
                 inner.replace(order.slot(step.position), halves.left);
                 return;
             }

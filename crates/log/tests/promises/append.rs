@@ -347,6 +347,76 @@ fn a_purge_beyond_the_last_entry_moves_the_log_there() {
     assert_eq!(opened.log.group(G).purged, id(10, 1));
 }
 
+/// How a copy of a database starts its log: what the entries up to there did is elsewhere.
+#[test]
+fn a_fresh_log_can_begin_behind_a_purge() {
+    const F: u64 = 41;
+    let start = || Record::PurgeUpTo {
+        group: G,
+        up_to: id(F, 0),
+    };
+    let check = |log: &nexusbase_log::Log, last: u64| {
+        assert_eq!(log.group(G).purged, id(F, 0));
+        assert_eq!(log.group(G).last.index.get(), last);
+        assert_eq!(indices(log, G), Vec::from_iter(F + 1..=last));
+    };
+    let disk = SimDisk::new(1);
+    let mut opened = open(&disk);
+    opened.writer.append(&[start()], Sync::Durable).unwrap();
+    check(&opened.log, F);
+    // At once, or in a later life; whatever interrupts it.
+    disk.crash(1);
+    let mut opened = open(&disk);
+    check(&opened.log, F);
+    for wrong in [1, F, F + 2] {
+        let refused = append(&mut opened, wrong, b"x");
+        assert!(matches!(refused, Err(AppendError::Gap { .. })), "{wrong}");
+    }
+    (F + 1..=F + 30).for_each(|index| append(&mut opened, index, &[1; 5000]).unwrap());
+    check(&opened.log, F + 30);
+    assert!(segments(&disk).len() > 2);
+    // Nothing of what it has is purged, so nothing is recycled but what holds no entry.
+    assert_eq!(recycle(&opened), 0);
+    opened.log.subscribe(G, id(F, 0).index).unwrap_err();
+    let mut feed = opened.log.subscribe(G, id(F + 1, 0).index).unwrap();
+    opened.log.set_committed(G, id(F + 30, 0).index);
+    let first = feed.try_next().unwrap().map(|entry| entry.id.index.get());
+    assert_eq!(first, Some(F + 1));
+    disk.crash(2);
+    let mut opened = open(&disk);
+    check(&opened.log, F + 30);
+    append(&mut opened, F + 31, b"on").unwrap();
+    disk.kill();
+    let mut opened = open(&disk);
+    check(&opened.log, F + 31);
+    // And it is purged on like any other.
+    let on = purge(F + 20);
+    opened.writer.append(&[on], Sync::Durable).unwrap();
+    assert!(recycle(&opened) > 0);
+    disk.crash(3);
+    assert_eq!(
+        indices(&open(&disk).log, G),
+        Vec::from_iter(F + 21..=F + 31)
+    );
+}
+
+/// The same in one batch, with its first entry.
+#[test]
+fn a_fresh_log_can_begin_with_a_purge_and_an_entry_in_one_batch() {
+    let disk = SimDisk::new(1);
+    let mut opened = open(&disk);
+    let start = Record::PurgeUpTo {
+        group: G,
+        up_to: id(7, 0),
+    };
+    let batch = [start, entry(G, 8, 0, b"eight")];
+    opened.writer.append(&batch, Sync::Durable).unwrap();
+    disk.crash(1);
+    let opened = open(&disk);
+    assert_eq!(indices(&opened.log, G), [8]);
+    assert_eq!(opened.log.group(G).purged, id(7, 0));
+}
+
 #[test]
 fn after_a_truncation_the_newer_entries_are_read() {
     let disk = SimDisk::new(1);

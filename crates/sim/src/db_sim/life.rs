@@ -42,6 +42,7 @@ impl Simulation for Sim {
             durability: self.durability,
             segment_bytes: [64 << 10, 64 << 10, 96 << 10][self.world.rng.index(3)],
             housekeeping_thread: false,
+            kinds: Vec::new(),
             env: Env::simulated(&self.world.disk, self.world.rng.next_u64()),
             broken_half_entries: self.world.defect == Defect::HalfEntries,
         };

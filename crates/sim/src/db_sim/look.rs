@@ -113,15 +113,16 @@ fn compare_change(ops: &[Op], change: &Change) -> Check {
         .mutations
         .iter()
         .filter(|mutation| mutation.tree != catalog)
-        .map(|m| ((m.tree, m.key.to_vec()), value_of(&m.change)))
-        .collect();
+        .map(|m| Ok(((m.tree, m.key.to_vec()), value_of(&m.change)?)))
+        .collect::<Check<_>>()?;
     same("the entry", &net(ops), &shown)
 }
 
-fn value_of(change: &nexusbase_forest::Change) -> Option<nexusbase_db::Bytes> {
+fn value_of(change: &nexusbase_forest::Change) -> Check<Option<nexusbase_db::Bytes>> {
     match change {
-        nexusbase_forest::Change::Put(value) => Some(value.clone()),
-        nexusbase_forest::Change::Delete => None,
+        nexusbase_forest::Change::Put(value) => Ok(Some(value.clone())),
+        nexusbase_forest::Change::Delete => Ok(None),
+        other => Err(format!("{other:?}, which nobody made")),
     }
 }
 

@@ -7,13 +7,9 @@ use crate::manifest::state::{TreeFiles, share_keys};
 use crate::table::meta::TableMeta;
 
 /// Moves what can be moved, or else merges the oldest tables, all of them if the job is not too
-/// long, with what they overlap.
+/// long, with what they overlap. Nothing is merged while another job has tables of level 0: what
+/// is newer must not get past them.
 pub(super) fn pick(files: &TreeFiles, shape: &Shape, busy: &Busy, base: u8) -> Option<Job> {
-    let level0 = files.level(0);
-    if level0.iter().any(|table| busy.has(table)) {
-        // What is newer must not get past what is being merged, and its outputs may lie anywhere.
-        return None;
-    }
     moves(files, shape, busy, base).or_else(|| {
         let job = merge(files, shape, busy, base)?;
         busy.allows(&job).then_some(job)

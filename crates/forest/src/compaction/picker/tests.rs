@@ -6,10 +6,12 @@ mod random;
 
 use nexusbase_io::sim::SimRng;
 
+use super::upkeep::{purged_through, retirable};
 use super::*;
 use crate::TreeId;
 use crate::aggregate::Aggregate;
-use crate::manifest::edit::{Edit, RangeDelete};
+use crate::manifest::edit::Edit;
+use crate::range_delete::RangeDelete;
 use crate::table::meta::Layout;
 
 const TREE: TreeId = TreeId::new(1);

@@ -1,3 +1,5 @@
+//! Edits as bytes: whatever is written is read again, and nothing else.
+
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -235,7 +237,12 @@ pub(crate) fn sample() -> Edit {
 /// was raised and the old one is still understood.
 #[test]
 fn the_format_stays() {
-    let golden = "GOLDEN";
+    let golden = concat!(
+        "0101ac02028302030404010104726f7773050102ab0206010307010980200c08",
+        "010809010100050a01010600060b010101820200f0a2040161027a7ae8070501",
+        "0100000000000000020000000000000003000000000000000400000000000000",
+        "07ac02000205d80406010902ac020c0101016d01016ec8010d0101016d00c801",
+    );
     let hex: String = sample()
         .encode()
         .iter()

@@ -1,3 +1,5 @@
+//! What a state refuses, and what it keeps in order.
+
 use bytes::Bytes;
 
 use super::*;

@@ -200,6 +200,53 @@ fn tables_that_keep_garbage_alive_are_rewritten_the_worst_first() {
 }
 
 #[test]
+fn a_table_with_an_older_one_behind_it_in_level_0_is_not_at_the_bottom() {
+    let uses = |id, keys: (u64, u64), seqno| {
+        let mut table = table(id, 50, keys.0, keys.1, (seqno, seqno));
+        table.blobs = vec![BlobUse {
+            file: FileId(500),
+            values: 1,
+            bytes: id,
+        }];
+        (0, table)
+    };
+    let state = tree(
+        vec![
+            uses(3, (10, 20), 7),
+            uses(2, (20, 30), 6),
+            uses(1, (0, 9), 5),
+        ],
+        &[],
+    );
+    let mut busy = Busy::default();
+    // Not 2 beside 3: both would write key 20 of level 0.
+    for (id, bottom) in [(3, false), (1, true)] {
+        let job = choose(&state, &busy, &[]).unwrap();
+        assert_eq!((ids(&job), job.bottom), (vec![id], bottom));
+        busy.start(&job);
+    }
+}
+
+#[test]
+fn two_jobs_never_write_into_the_same_keys() {
+    // What comes of 1 and the small 3 may be one table, over the keys of 2.
+    let tables = vec![
+        (3, table(1, 10, 10, 20, (20, 30))),
+        // Too large to come along.
+        (3, table(2, 2000, 30, 35, (20, 30))),
+        (4, table(3, 10, 40, 50, (1, 10))),
+    ];
+    let state = tree(tables, &[]);
+    let mut busy = Busy::default();
+    let job = choose(&state, &busy, &[]).unwrap();
+    assert_eq!((ids(&job), job.action), (vec![1, 3], Action::Rewrite));
+    busy.start(&job);
+    assert_eq!(choose(&state, &busy, &[]), None);
+    busy.finish(&job);
+    assert!(choose(&state, &busy, &[]).is_some());
+}
+
+#[test]
 fn small_tables_in_order_are_joined_rather_than_moved() {
     let mut sim = Sim::new(small_shape(), 10);
     for i in 0..400 {

@@ -1,0 +1,70 @@
+//! Checkpoints: a second data folder with the state at one index, made by hard links while
+//! writes go on.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use nexusbase_forest::StepError;
+use nexusbase_log::{Index, Log, LogId, LogOptions, Record, Sync, Term};
+
+use crate::commit::GROUP;
+use crate::database::{Core, Database};
+use crate::error::CheckpointError;
+use crate::folder::{FOREST_DIR, Folder, LOG_DIR};
+
+/// Size of the one log segment that a checkpoint gets, in bytes. Opened, it goes on with the size
+/// that the options say.
+const SEGMENT_BYTES: u64 = 64 << 10;
+
+impl Database {
+    /// Makes a copy of the database in the folder `path`, which must be empty or missing and on
+    /// the same file system. It has all that was visible when this was called, and perhaps more: the
+    /// index that is returned says what. Opening the copy gives exactly that.
+    ///
+    /// # Errors
+    /// When the folder is not empty or cannot be written. A copy that was not finished is no
+    /// database: it has no `IDENTITY`.
+    pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<Index, CheckpointError> {
+        let path = path.as_ref();
+        let core = self.core();
+        let fs = &*core.env.fs;
+        if fs.exists(path)? && !fs.list(path)?.is_empty() {
+            return Err(CheckpointError::NotEmpty(path.to_path_buf()));
+        }
+        fs.create_dir(path)?;
+        core.flush_all()?;
+        let through = core.forest.checkpoint(&path.join(FOREST_DIR))?;
+        let index = Index::new(through.get());
+        let mut options = LogOptions::new(core.database);
+        options.segment_bytes = SEGMENT_BYTES;
+        let mut log = Log::open(Arc::clone(&core.env.fs), &path.join(LOG_DIR), options)?;
+        if index > Index::ZERO {
+            let up_to = LogId {
+                index,
+                term: Term::ZERO,
+            };
+            let group = GROUP;
+            log.writer
+                .append(&[Record::PurgeUpTo { group, up_to }], Sync::Durable)?;
+            log.writer.claim()?;
+        }
+        fs.sync_dir(path)?;
+        // Last, as when a database is created: it says that all the rest is there.
+        Folder::write_identity(fs, path, core.database)?;
+        Ok(index)
+    }
+}
+
+impl Core {
+    /// Puts everything that is visible now into tables.
+    fn flush_all(&self) -> Result<(), StepError> {
+        let through = self.forest.seal();
+        while self.forest.flushed_through() < through {
+            if !crate::background::flush_step(self)? {
+                // Another thread flushes, or the log's writer is away.
+                std::thread::yield_now();
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,173 @@
+//! What purging the log promises. Nothing else stands in for the log's entries yet, so a database
+//! that was purged cannot be opened again here.
+
+use std::sync::Arc;
+
+use nexusbase_io::Env;
+use nexusbase_io::sim::SimDisk;
+use nexusbase_log::{Index, ReadError};
+
+use super::GROUP;
+use crate::{Database, Durability, Error, OpenError, Options, TreeId};
+
+const FOLDER: &str = "/data";
+
+fn open(disk: &SimDisk, durability: Durability) -> Result<Database, OpenError> {
+    let options = Options {
+        durability,
+        segment_bytes: 64 << 10,
+        housekeeping_thread: false,
+        env: Env {
+            fs: Arc::new(disk.for_this_life()),
+            ..Env::os()
+        },
+        ..Options::default()
+    };
+    Database::open_with(FOLDER, options)
+}
+
+/// A database with 20 entries in several segments.
+fn filled(disk: &SimDisk) -> (Database, TreeId) {
+    filled_with(disk, Durability::Always)
+}
+
+fn filled_with(disk: &SimDisk, durability: Durability) -> (Database, TreeId) {
+    let db = open(disk, durability).unwrap();
+    let tree = db
+        .transact(|tx| Ok::<_, Error>(tx.create_tree("t")?))
+        .unwrap();
+    (2..=20).for_each(|entry| put(&db, tree, entry));
+    assert!(segments(&db) >= 4);
+    (db, tree)
+}
+
+fn put(db: &Database, tree: TreeId, entry: u8) {
+    db.transact(|tx| Ok::<_, Error>(tx.put(tree, &[entry], &[entry; 16 << 10])?))
+        .unwrap();
+}
+
+fn segments(db: &Database) -> usize {
+    db.stats().log_segments
+}
+
+fn purge(db: &Database, up_to: u64) {
+    db.core().pipeline.purge_log(Index::new(up_to)).unwrap();
+    db.housekeeping_step();
+}
+
+fn purged(db: &Database) -> u64 {
+    db.core().log.group(GROUP).purged.index.get()
+}
+
+/// The indices of the changes that a feed has now.
+fn drain(feed: &mut crate::ChangeFeed) -> Vec<u64> {
+    std::iter::from_fn(|| feed.try_next().unwrap())
+        .map(|change| change.index.get())
+        .collect()
+}
+
+#[test]
+fn what_is_purged_is_recycled_and_what_is_not_stays() {
+    let disk = SimDisk::new(1);
+    let (db, tree) = filled(&disk);
+    let before = segments(&db);
+    db.housekeeping_step();
+    assert_eq!(segments(&db), before);
+    purge(&db, 12);
+    let after = segments(&db);
+    assert!(after < before && after > 1, "{before} to {after}");
+    let mut feed = db.changes(Index::new(13)).unwrap();
+    assert_eq!(drain(&mut feed), Vec::from_iter(13..=20));
+    drop(feed);
+    // Nothing that was not applied goes, and the log goes on.
+    purge(&db, 1000);
+    assert_eq!((purged(&db), segments(&db)), (20, 1));
+    put(&db, tree, 21);
+    assert_eq!(drain(&mut db.changes(Index::new(21)).unwrap()), [21]);
+}
+
+#[test]
+fn changes_that_were_purged_are_a_clear_error() {
+    let disk = SimDisk::new(1);
+    let (db, _) = filled(&disk);
+    purge(&db, 12);
+    for from in [1, 12] {
+        let error = db.changes(Index::new(from)).unwrap_err();
+        assert!(matches!(
+            error,
+            OpenError::LogRead(ReadError::Purged { .. })
+        ));
+        let text = format!("entry {from} of group 0 is no longer in the log: the oldest is 13");
+        assert_eq!(error.to_string(), text);
+    }
+}
+
+#[test]
+fn a_change_feed_that_is_behind_keeps_its_segments() {
+    let disk = SimDisk::new(1);
+    let (db, _) = filled(&disk);
+    let before = segments(&db);
+    let mut feed = db.changes(Index::new(1)).unwrap();
+    purge(&db, 20);
+    assert_eq!(segments(&db), before);
+    assert_eq!(drain(&mut feed), Vec::from_iter(1..=20));
+    drop(feed);
+    db.housekeeping_step();
+    assert_eq!(segments(&db), 1);
+}
+
+#[test]
+fn a_purge_survives_a_crash() {
+    for durability in [Durability::Always, Durability::Never] {
+        let disk = SimDisk::new(1);
+        let (db, _) = filled_with(&disk, durability);
+        purge(&db, 12);
+        disk.crash(1);
+        drop(db);
+        // There is nothing yet that holds the first twelve, so the database cannot open.
+        let error = open(&disk, durability).unwrap_err();
+        let text = "entry 1 of group 0 is no longer in the log: the oldest is 13";
+        assert_eq!(error.to_string(), text, "{durability:?}");
+    }
+}
+
+/// The writer may never be at home when somebody asks, if many commit.
+#[test]
+fn a_purge_that_finds_the_writer_away_is_written_by_the_next_leader() {
+    let disk = SimDisk::new(1);
+    let (db, tree) = filled(&disk);
+    let pipeline = &db.core().pipeline;
+    pipeline
+        .with_writer(|_| {
+            pipeline.purge_log(Index::new(12)).unwrap();
+            Ok(())
+        })
+        .unwrap()
+        .unwrap();
+    assert_eq!(purged(&db), 0);
+    put(&db, tree, 21);
+    assert_eq!(purged(&db), 12);
+    let mut feed = db.changes(Index::new(13)).unwrap();
+    assert_eq!(drain(&mut feed), Vec::from_iter(13..=21));
+}
+
+#[test]
+fn a_purge_that_found_no_room_is_tried_again() {
+    let disk = SimDisk::new(1);
+    let (db, tree) = filled(&disk);
+    let pipeline = &db.core().pipeline;
+    pipeline
+        .with_writer(|_| {
+            pipeline.purge_log(Index::new(12)).unwrap();
+            Ok(())
+        })
+        .unwrap()
+        .unwrap();
+    disk.set_capacity(Some(0));
+    let large = db.transact(|tx| Ok::<_, Error>(tx.put(tree, b"x", &[1; 1 << 20])?));
+    assert!(large.is_err());
+    assert_eq!(purged(&db), 0);
+    disk.set_capacity(None);
+    put(&db, tree, 21);
+    assert_eq!(purged(&db), 12);
+}
