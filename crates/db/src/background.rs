@@ -124,6 +124,8 @@ pub(crate) fn compact_step(core: &Core) -> Result<bool, StepError> {
     core.forest.remove_obsolete_step()?;
     if worked {
         core.background_works();
+    } else {
+        core.forest.claim_step()?;
     }
     Ok(worked)
 }

@@ -193,6 +193,7 @@ impl Database {
             durability,
             kinds,
             recovery: RecoveryReport {
+                flushed,
                 entries: last.get() - flushed,
                 duration,
                 torn,
@@ -302,6 +303,12 @@ impl Database {
         &self.core().kinds
     }
 
+    /// The oldest commit that [`Self::changes`] can begin with: older ones are in tables only.
+    #[must_use]
+    pub fn oldest_change(&self) -> Index {
+        self.core().log.group(GROUP).purged.index.next()
+    }
+
     /// Streams commits from `from` on: those that are in the log, then those to come.
     ///
     /// # Errors
@@ -374,6 +381,8 @@ impl Shared {
         // Housekeeping writes to the folder as well, so it ends before the folder is free.
         let threads = self.threads.lock().take();
         drop(threads);
+        // A safeguard, like the log's claim: without room for it nothing is lost.
+        let _ = self.core.forest.claim_step();
         self.core.folder.lock().take();
         pipeline.end_close();
         finished

@@ -19,7 +19,9 @@ use crate::write_set::WriteSet;
 /// What opening a database had to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecoveryReport {
-    /// Entries that were replayed.
+    /// Entries that were in tables already.
+    pub flushed: u64,
+    /// Entries behind them, which were replayed.
     pub entries: u64,
     /// How long opening took.
     pub duration: Duration,

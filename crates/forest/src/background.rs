@@ -159,6 +159,19 @@ impl Forest {
         gone
     }
 
+    /// Makes sure that damage to the manifest's last edit would be noticed. To be called when
+    /// nothing has happened for a while, and before the end. Costs a sync, unless it was done.
+    ///
+    /// # Errors
+    /// When the manifest cannot be written.
+    pub fn claim_step(&self) -> Result<(), StepError> {
+        let claimed = self.manifest.lock().claim().map_err(StepError::from);
+        if let Err(error @ StepError::Manifest(_)) = &claimed {
+            self.background.lock().failed = Some(error.clone());
+        }
+        claimed
+    }
+
     /// Removes files that nothing refers to and nobody reads any more. Returns how many.
     ///
     /// # Errors

@@ -108,7 +108,7 @@ pub enum DiskError {
 
 /// Bytes on disk that are not what they must be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} is damaged at byte {offset}: expected {expected}, found {found}", path.display())]
+#[error("{} is damaged at offset {offset}: expected {expected}, found {found}", path.display())]
 pub struct Corruption {
     /// The file.
     pub path: PathBuf,

@@ -1,3 +1,5 @@
+//! Blob files on a simulated disk, damaged in every way.
+
 use nexusbase_io::Env;
 use nexusbase_io::sim::{SimDisk, SimRng};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! The memtable against a model, and under readers.
+
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::thread;

@@ -1,3 +1,5 @@
+//! Range deletes against the plain rule.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use nexusbase_db::{ChangeFeed, CommitError, Database, Durability, OpenError, Options, Snapshot};
+use nexusbase_forest::{self as forest, DiskError, ForestOptions, StepError};
 use nexusbase_io::Env;
+use nexusbase_io::sim::SimRng;
 use nexusbase_log as log;
 
 use super::Sim;
@@ -25,6 +27,20 @@ pub(super) struct Life {
     pub(super) db: Database,
 }
 
+/// Everything so small that flushes and compactions are everyday events.
+fn small_forest(rng: &mut SimRng) -> ForestOptions {
+    ForestOptions {
+        memtable_bytes: [12 << 10, 32 << 10, 256 << 10][rng.index(3)],
+        block_bytes: [128, 512, 4096][rng.index(3)],
+        blob_bytes: [None, Some(64)][rng.index(2)],
+        l0_tables: 2,
+        base_bytes: 4 << 10,
+        level_ratio: 3,
+        table_bytes: 4 << 10,
+        ..ForestOptions::new([0; 16])
+    }
+}
+
 impl Simulation for Sim {
     const NAME: &'static str = "crash";
 
@@ -43,6 +59,7 @@ impl Simulation for Sim {
             segment_bytes: [64 << 10, 64 << 10, 96 << 10][self.world.rng.index(3)],
             housekeeping_thread: false,
             kinds: Vec::new(),
+            forest: small_forest(&mut self.world.rng),
             env: Env::simulated(&self.world.disk, self.world.rng.next_u64()),
             broken_half_entries: self.world.defect == Defect::HalfEntries,
         };
@@ -138,6 +155,10 @@ fn io_error(error: &OpenError) -> Option<&nexusbase_io::Error> {
         OpenError::Io(e)
         | OpenError::Log(log::OpenError::Io(e))
         | OpenError::LogRead(log::ReadError::Io(e)) => Some(e),
+        OpenError::Forest(forest::OpenError::Disk(DiskError::Io(e)))
+        | OpenError::Flush(
+            StepError::Disk(DiskError::Io(e)) | StepError::Manifest(DiskError::Io(e)),
+        ) => Some(e),
         _ => None,
     }
 }

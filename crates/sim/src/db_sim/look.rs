@@ -19,13 +19,15 @@ impl Sim {
                 "{found} commits were recovered: at least {least} were safe, {most} submitted"
             ));
         }
-        same("recovery", &life.db.recovery().entries, &found)?;
+        let recovery = life.db.recovery();
+        same("recovery", &(recovery.flushed + recovery.entries), &found)?;
         self.timeline.cut(found);
         let state = self.timeline.head.clone();
         compare_all(&life.db.snapshot(), &state, Direction::Forward)?;
         compare_all(&life.db.snapshot(), &state, Direction::Reverse)?;
-        let mut feed = life.db.changes(Index::new(1)).map_err(|e| e.to_string())?;
-        let mut next = 1;
+        let oldest = life.db.oldest_change();
+        let mut next = oldest.get();
+        let mut feed = life.db.changes(oldest).map_err(|e| e.to_string())?;
         drain(&mut feed, &mut next, &self.timeline)?;
         same("the feed", &(found + 1), &next)?;
         self.timeline.acknowledge(found, true);
@@ -74,7 +76,8 @@ impl Sim {
         };
         let visible = life.db.snapshot().index().get();
         if life.feed.is_none() {
-            let from = 1 + self.world.rng.below(visible + 1);
+            let oldest = life.db.oldest_change().get();
+            let from = oldest + self.world.rng.below(visible + 2 - oldest);
             let feed = subscribe(&life.db, from)?;
             life.feed = Some((feed, from));
         }

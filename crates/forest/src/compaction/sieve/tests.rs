@@ -1,3 +1,5 @@
+//! The sieve against a naive history: every reader sees the same before and after.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! The merge against a sorted list, in both directions and with turns.
+
 use proptest::prelude::*;
 
 use super::*;

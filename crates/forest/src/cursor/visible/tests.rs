@@ -1,3 +1,5 @@
+//! Scans against a naive history.
+
 use proptest::prelude::*;
 
 use super::*;
