@@ -6,10 +6,11 @@
 
 use std::ops::Bound;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nexusbase_db::{
-    Database, Direction, Durability, Error, KeyRange, LOG_DIR, Options, Snapshot, TreeId, View,
+    Database, Direction, Durability, Error, ForestOptions, KeyRange, LOG_DIR, Options, Snapshot,
+    TreeId, View,
 };
 
 use super::Result;
@@ -27,14 +28,19 @@ struct SnapshotReader {
 }
 
 pub fn open(folder: &Path, settings: Settings) -> Result<Box<dyn Engine>> {
-    // The trees live in memory so far, so there is no cache to be set: `settings.cache_bytes` is
-    // for the option that the sorted tables will bring.
+    // One budget is for blocks and memtables; the others' memtables come on top of their caches.
+    let forest = ForestOptions {
+        memory_bytes: settings.cache_bytes as u64 + 3 * MEMTABLE_BYTES,
+        memtable_bytes: MEMTABLE_BYTES,
+        ..ForestOptions::new([0; 16])
+    };
     let options = Options {
         durability: if settings.durable {
             Durability::Always
         } else {
             Durability::Never
         },
+        forest,
         ..Options::default()
     };
     let db = Database::open_with(folder.join("data"), options)?;
@@ -45,13 +51,8 @@ pub fn open(folder: &Path, settings: Settings) -> Result<Box<dyn Engine>> {
     Ok(Box::new(NexusBase { db, tree }))
 }
 
-/// Waits until flushing and compacting have caught up. There is neither so far, so this waits
-/// until no commit is queued; the method that will wait for compaction belongs here.
-fn caught_up(db: &Database) {
-    while db.stats().commits.queued > 0 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
+/// As the others have it.
+const MEMTABLE_BYTES: u64 = 64 << 20;
 
 impl Engine for NexusBase {
     fn commit(&self, rows: &[Row]) -> Result<()> {
@@ -65,7 +66,7 @@ impl Engine for NexusBase {
     }
 
     fn caught_up(&self) -> Result<Instant> {
-        caught_up(&self.db);
+        self.db.settle()?;
         Ok(Instant::now())
     }
 
@@ -102,9 +103,12 @@ impl Reader for SnapshotReader {
                 Direction::Reverse,
             ),
         };
-        for row in self.snapshot.scan(self.tree, range, direction)?.take(limit) {
-            let (key, value) = row?;
-            sum.row(&key, &value);
+        let mut cursor = self.snapshot.cursor(self.tree, range, direction)?;
+        let mut left = limit;
+        while left > 0 && cursor.advance()? {
+            let (key, value) = cursor.row()?;
+            sum.row(key, value);
+            left -= 1;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nexusbase_forest::StepError;
 use nexusbase_log::{Index, Log, LogId, LogOptions, Record, Sync, Term};
@@ -15,6 +16,9 @@ use crate::folder::{FOREST_DIR, Folder, LOG_DIR};
 /// Size of the one log segment that a checkpoint gets, in bytes. Opened, it goes on with the size
 /// that the options say.
 const SEGMENT_BYTES: u64 = 64 << 10;
+
+/// How long to wait for others before looking again.
+const PAUSE: Duration = Duration::from_millis(1);
 
 impl Database {
     /// Makes a copy of the database in the folder `path`, which must be empty or missing and on
@@ -55,14 +59,37 @@ impl Database {
     }
 }
 
+impl Database {
+    /// Puts everything that is visible now into tables, and compacts until nothing is due: for
+    /// measuring, and before a time without writes. Other threads may work on it as well.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub fn settle(&self) -> Result<(), StepError> {
+        let core = self.core();
+        core.flush_all()?;
+        loop {
+            let worked = crate::background::compact_step(core)?;
+            if !worked && core.forest.is_idle() {
+                return Ok(());
+            }
+            if !worked {
+                // Somebody else is at it.
+                core.registry.visible.wait_beyond(u64::MAX, PAUSE);
+            }
+        }
+    }
+}
+
 impl Core {
     /// Puts everything that is visible now into tables.
     fn flush_all(&self) -> Result<(), StepError> {
         let through = self.forest.seal();
         while self.forest.flushed_through() < through {
             if !crate::background::flush_step(self)? {
-                // Another thread flushes, or the log's writer is away.
-                std::thread::yield_now();
+                // Another thread flushes, or the log's writer is away. (The visible index never gets
+                // there: this waits for the time to pass.)
+                self.registry.visible.wait_beyond(u64::MAX, PAUSE);
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use nexusbase_forest::{Change, Forest, Mutation, Seqno};
+use nexusbase_forest::{Change, Forest, Mutation, Seqno, Stats as ForestStats};
 use nexusbase_io::{Env, Lock};
 use nexusbase_log::{Index, Log, LogOptions, Opened};
 use parking_lot::Mutex;
@@ -87,7 +87,7 @@ pub(crate) struct Core {
 }
 
 /// Figures about a database.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Stats {
     /// The last visible commit.
     pub visible: u64,
@@ -107,6 +107,14 @@ pub struct Stats {
     pub memory_rows: u64,
     /// What they take, approximately.
     pub memory_bytes: u64,
+    /// How far flushes and compactions are behind: from 0.5 on, writers are slowed down.
+    pub pressure: f64,
+    /// How long writers were made to wait for that since the database was opened.
+    pub slowed: Duration,
+    /// The last failure of a flush or compaction, if none has worked since.
+    pub background_failure: Option<String>,
+    /// Figures about tables, cache and memory.
+    pub forest: ForestStats,
 }
 
 impl Database {
@@ -363,6 +371,10 @@ impl Database {
             trees: forest.trees.len(),
             memory_rows: forest.trees.values().map(|tree| tree.entries).sum(),
             memory_bytes: forest.trees.values().map(|tree| tree.bytes).sum(),
+            pressure: core.forest.pressure().level,
+            slowed: Duration::from_micros(core.slowed_us.load(Ordering::Relaxed)),
+            background_failure: core.failure.get(),
+            forest,
         }
     }
 

@@ -70,7 +70,10 @@ pub use nexusbase_forest::{
     Change as RowChange, Direction, Expiry, Fingerprint, KeyRange, Merge, Mutation, TreeId,
     TreeKind, Zone,
 };
-pub use nexusbase_forest::{Cursor, ForestOptions, Stats as ForestStats};
+pub use nexusbase_forest::{
+    Compression, Corruption, Cursor, DiskError, ForestOptions, RangeSum, Stats as ForestStats,
+    StepError,
+};
 pub use nexusbase_log::{Changed, Index, inspect as log_inspect};
 pub use options::{Durability, Options};
 pub use recovery::RecoveryReport;

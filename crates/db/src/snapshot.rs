@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use nexusbase_forest::{Direction, Forest, KeyRange, Seqno, TreeId};
+use nexusbase_forest::{Cursor, Direction, Forest, KeyRange, RangeSum, Seqno, TreeId};
 use nexusbase_log::{Index, Watermark};
 use parking_lot::Mutex;
 
@@ -77,6 +77,32 @@ impl Snapshot {
     #[must_use]
     pub const fn index(&self) -> Index {
         Index::new(self.index)
+    }
+}
+
+impl Snapshot {
+    /// A walk through the rows in `range`, which lends keys and values instead of copying them:
+    /// the fastest way to read many.
+    ///
+    /// # Errors
+    /// [`ReadError`] when there is no such tree, or it cannot be read.
+    pub fn cursor(
+        &self,
+        tree: TreeId,
+        range: KeyRange,
+        direction: Direction,
+    ) -> Result<Cursor, ReadError> {
+        let at = Seqno::new(self.index);
+        Ok(self.forest.cursor(tree, range, direction, at)?)
+    }
+
+    /// The number of rows in `range` and the sum of their fingerprints. What it costs is said at
+    /// [`Forest::sum`].
+    ///
+    /// # Errors
+    /// As [`Snapshot::cursor`].
+    pub fn sum(&self, tree: TreeId, range: &KeyRange) -> Result<RangeSum, ReadError> {
+        Ok(self.forest.sum(tree, range, Seqno::new(self.index))?)
     }
 }
 

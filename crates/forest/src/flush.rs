@@ -148,6 +148,16 @@ impl Forest {
         through
     }
 
+    /// Whether nothing waits for a flush and nobody is at a flush or a compaction.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        if self.sealed_sets() > 0 {
+            return false;
+        }
+        let background = self.background.lock();
+        !background.flushing && background.busy.values().all(Busy::is_empty)
+    }
+
     /// Everything up to this entry is in tables.
     #[must_use]
     pub fn flushed_through(&self) -> Seqno {

@@ -117,17 +117,26 @@ impl Cursor {
     /// When a large value cannot be read or is damaged.
     #[inline]
     pub fn value(&mut self) -> Result<&[u8], DiskError> {
+        Ok(self.row()?.1)
+    }
+
+    /// The key that it is at, and its value.
+    ///
+    /// # Errors
+    /// As [`Cursor::value`].
+    #[inline]
+    pub fn row(&mut self) -> Result<(&[u8], &[u8]), DiskError> {
         let Some(entry) = self.rows.entry() else {
-            return Ok(&[]);
+            return Ok((&[], &[]));
         };
         match entry.value {
-            Value::Inline(value) => Ok(value),
+            Value::Inline(value) => Ok((entry.key, value)),
             Value::Blob(blob) => {
                 let large = match self.large.take() {
                     Some(large) => large,
                     None => self.blobs.read(entry.key, blob)?,
                 };
-                Ok(self.large.insert(large))
+                Ok((entry.key, self.large.insert(large)))
             }
         }
     }

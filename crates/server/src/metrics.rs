@@ -139,6 +139,8 @@ struct DatabaseFigures(Database);
 impl Collector for DatabaseFigures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let stats = self.0.stats();
+        let forest = &stats.forest;
+        let levels = || forest.trees.values().flat_map(|tree| &tree.levels);
         let gauges = [
             (
                 "db_visible_index",
@@ -177,6 +179,56 @@ impl Collector for DatabaseFigures {
                 stats.memory_bytes,
             ),
             (
+                "db_pressure_thousandths",
+                "How far flushes and compactions are behind; writers are slowed down from 500 on",
+                (stats.pressure * 1000.0) as u64,
+            ),
+            (
+                "db_background_failing",
+                "1 if the last flush or compaction failed",
+                u64::from(stats.background_failure.is_some()),
+            ),
+            (
+                "forest_tables",
+                "Tables of all trees",
+                levels().map(|level| level.tables as u64).sum(),
+            ),
+            (
+                "forest_table_bytes",
+                "Bytes of all tables",
+                levels().map(|level| level.bytes).sum(),
+            ),
+            (
+                "forest_blob_bytes",
+                "Bytes of all blob files",
+                forest.blob_bytes,
+            ),
+            (
+                "forest_sealed_bytes",
+                "Bytes of memtables that wait for their flush",
+                forest.sealed_bytes,
+            ),
+            (
+                "forest_debt_bytes",
+                "Bytes that compactions still have to rewrite, about",
+                forest.debt_bytes,
+            ),
+            (
+                "forest_obsolete_files",
+                "Files that wait for their last reader to be removed",
+                forest.obsolete_files as u64,
+            ),
+            (
+                "forest_memory_budget_bytes",
+                "What memtables, open tables and cached blocks may take together",
+                forest.cache.budget_bytes,
+            ),
+            (
+                "forest_cache_bytes",
+                "What cached blocks take",
+                forest.cache.block_bytes,
+            ),
+            (
                 "db_stopped",
                 "1 if no writes are accepted",
                 u64::from(self.0.stopped().is_some()),
@@ -198,6 +250,33 @@ impl Collector for DatabaseFigures {
                 "db_conflicts",
                 "Transactions refused for a conflict",
                 stats.commits.conflicts,
+            ),
+            (
+                "db_slowed_microseconds",
+                "How long writers were made to wait for flushes and compactions",
+                u64::try_from(stats.slowed.as_micros()).unwrap_or(u64::MAX),
+            ),
+            ("forest_flushes", "Flushes", forest.flushes),
+            ("forest_compactions", "Compactions", forest.compactions),
+            (
+                "forest_flushed_bytes",
+                "Bytes that flushes wrote",
+                forest.flushed_bytes,
+            ),
+            (
+                "forest_compacted_bytes",
+                "Bytes that compactions wrote",
+                forest.compacted_out_bytes,
+            ),
+            (
+                "forest_cache_misses",
+                "Blocks that were read from disk",
+                forest.cache.misses,
+            ),
+            (
+                "forest_cache_read_bytes",
+                "Bytes that were read from disk for them",
+                forest.cache.read_bytes,
             ),
         ];
         for (name, help, value) in counters {
