@@ -15,7 +15,7 @@ use nexusbase_db::{
 
 use super::Result;
 use super::data::{Key, Row, Sum};
-use super::system::{Engine, Order, Reader, Settings, copy};
+use super::system::{Engine, Order, Reader, Settings, WRITE_BUFFER_BYTES, copy};
 
 struct NexusBase {
     db: Database,
@@ -28,10 +28,10 @@ struct SnapshotReader {
 }
 
 pub fn open(folder: &Path, settings: Settings) -> Result<Box<dyn Engine>> {
-    // One budget is for blocks and memtables; the others' memtables come on top of their caches.
+    // One budget for blocks and memtables; the others' memtables come on top of their caches.
     let forest = ForestOptions {
-        memory_bytes: settings.cache_bytes as u64 + 3 * MEMTABLE_BYTES,
-        memtable_bytes: MEMTABLE_BYTES,
+        memory_bytes: settings.cache_bytes as u64 + 2 * WRITE_BUFFER_BYTES as u64,
+        memtable_bytes: WRITE_BUFFER_BYTES as u64,
         ..ForestOptions::new([0; 16])
     };
     let options = Options {
@@ -50,9 +50,6 @@ pub fn open(folder: &Path, settings: Settings) -> Result<Box<dyn Engine>> {
     })?;
     Ok(Box::new(NexusBase { db, tree }))
 }
-
-/// As the others have it.
-const MEMTABLE_BYTES: u64 = 64 << 20;
 
 impl Engine for NexusBase {
     fn commit(&self, rows: &[Row]) -> Result<()> {

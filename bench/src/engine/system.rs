@@ -26,19 +26,11 @@ pub struct Settings {
     /// to the system's own log or cache, and nothing is synced per commit.
     pub durable: bool,
     /// What the cache of blocks or pages may take.
-    #[cfg_attr(
-        not(feature = "engine"),
-        expect(dead_code, reason = "only peers have a cache so far")
-    )]
     pub cache_bytes: usize,
 }
 
 /// What one write buffer takes. Two of them may be full at a time, so a system without such
 /// buffers gets twice as much cache on top.
-#[cfg_attr(
-    not(feature = "engine"),
-    expect(dead_code, reason = "only peers can be told so far")
-)]
 pub const WRITE_BUFFER_BYTES: usize = 64 << 20;
 
 /// An open database of one system: one ordered map of byte keys and byte values.
