@@ -9,6 +9,7 @@ use crate::blob::BlobFile;
 use crate::compaction::picker::Busy;
 use crate::error::StepError;
 use crate::forest::{Forest, SealedSet};
+use crate::manifest::AppendError;
 use crate::manifest::edit::Edit;
 use crate::manifest::state::{State, TreeFiles};
 use crate::range_delete::RangeDeletes;
@@ -27,6 +28,8 @@ pub(crate) struct Background {
     pub(crate) next_file: u64,
     /// What compactions work on, by tree.
     pub(crate) busy: BTreeMap<TreeId, Busy>,
+    /// Dropped trees that somebody removes: nobody else does, and nobody compacts them.
+    pub(crate) removing: BTreeSet<TreeId>,
     /// Somebody flushes.
     pub(crate) flushing: bool,
     /// Files that nothing refers to any more, but that a reader may still hold.
@@ -93,6 +96,11 @@ impl Forest {
             edit.next_file = background.next_file;
             background.state.clone()
         };
+        // Somebody else may have retired the same meanwhile, or removed the tree.
+        edit.range_deletes_retired.retain(|(id, delete)| {
+            let files = state.trees.get(id);
+            files.is_some_and(|files| files.range_deletes.contains(delete))
+        });
         state
             .apply_or_spoil(&edit)
             .map_err(StepError::Inconsistent)?;
@@ -100,17 +108,24 @@ impl Forest {
         let unused = state.blobs.iter().filter(|(_, blob)| blob.tables == 0);
         edit.blobs_removed = unused.map(|(id, _)| *id).collect();
         state.blobs.retain(|_, blob| blob.tables > 0);
-        if let Err(error) = manifest.append(&edit) {
+        self.noted(manifest.append(&edit))?;
+        // The picture first: who picks tables from the state must find them open.
+        let gone = self.publish(&edit, &state, opened, flushed);
+        let mut background = self.background.lock();
+        background.state = state;
+        background.obsolete.extend(gone);
+        Ok(())
+    }
+
+    /// Remembers when the manifest is at its end.
+    fn noted(&self, appended: Result<(), AppendError>) -> Result<(), StepError> {
+        appended.map_err(|error| {
             let error = StepError::from(error);
             if matches!(error, StepError::Manifest(_)) {
                 self.background.lock().failed = Some(error.clone());
             }
-            return Err(error);
-        }
-        self.background.lock().state = state.clone();
-        let gone = self.publish(&edit, &state, opened, flushed);
-        self.background.lock().obsolete.extend(gone);
-        Ok(())
+            error
+        })
     }
 
     /// Gives readers a picture of the trees that an edit has changed. Returns the files that are
@@ -143,6 +158,10 @@ impl Forest {
                 !memtables.iter().any(is_flushed)
             });
             retire(&mut new, id, edit);
+            #[cfg(feature = "broken-on-purpose")]
+            if flushed.is_some() {
+                break_picture(self.options.broken, &mut new, id, edit);
+            }
             roster.set(id, new);
         }
         for id in &edit.trees_removed {
@@ -165,11 +184,11 @@ impl Forest {
     /// # Errors
     /// When the manifest cannot be written.
     pub fn claim_step(&self) -> Result<(), StepError> {
-        let claimed = self.manifest.lock().claim().map_err(StepError::from);
-        if let Err(error @ StepError::Manifest(_)) = &claimed {
-            self.background.lock().failed = Some(error.clone());
+        let mut manifest = self.manifest.lock();
+        if let Some(failed) = &self.background.lock().failed {
+            return Err(failed.clone());
         }
-        claimed
+        self.noted(manifest.claim())
     }
 
     /// Removes files that nothing refers to and nobody reads any more. Returns how many.
@@ -197,6 +216,29 @@ impl Forest {
             }
         }
         Ok(count)
+    }
+}
+
+/// What a defect makes of the picture that a flush gives to readers.
+#[cfg(feature = "broken-on-purpose")]
+fn break_picture(broken: crate::options::Broken, tree: &mut Tree, id: TreeId, edit: &Edit) {
+    use crate::options::Broken;
+    if broken == Broken::NewerBehindOlder {
+        let mut level0 = tree.tables.level0.clone();
+        if !level0.is_empty() {
+            level0.rotate_left(1);
+        }
+        tree.tables = Arc::new(Tables {
+            level0,
+            runs: tree.tables.runs.clone(),
+            blobs: Arc::clone(&tree.tables.blobs),
+        });
+    }
+    if broken == Broken::RangeDeleteForgotten {
+        let added = &edit.range_deletes_added;
+        let mut left: Vec<_> = tree.range_deletes.iter().cloned().collect();
+        left.retain(|delete| !added.iter().any(|(of, gone)| *of == id && gone == delete));
+        tree.range_deletes = Arc::new(RangeDeletes::new(&left));
     }
 }
 

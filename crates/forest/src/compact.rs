@@ -45,11 +45,11 @@ impl Forest {
         if let Some(edit) = self.retirement() {
             self.commit(edit, &Opened::default(), None)?;
         }
-        let retention = self.retention();
+        let retention = self.retention(self.flushed_through());
         let Some(claimed) = self.claim(&retention) else {
             return Ok(false);
         };
-        self.compact(&claimed, retention)?;
+        self.compact(&claimed)?;
         Ok(true)
     }
 
@@ -59,11 +59,13 @@ impl Forest {
     /// # Errors
     /// As [`Forest::compact_step`].
     pub fn compact_tree(&self, id: TreeId) -> Result<bool, StepError> {
-        let retention = self.retention();
         let shape = self.shape();
         let claimed = {
             let mut background = self.background.lock();
             let background = &mut *background;
+            if background.removing.contains(&id) {
+                return Ok(false);
+            }
             let busy = background.busy.entry(id).or_default();
             let files = background.state.trees.get(&id);
             let Some(job) = files.and_then(|files| picker::full(files, &shape, busy)) else {
@@ -76,7 +78,7 @@ impl Forest {
                 job,
             }
         };
-        self.compact(&claimed, retention)?;
+        self.compact(&claimed)?;
         Ok(true)
     }
 
@@ -114,7 +116,11 @@ impl Forest {
         let shape = self.shape();
         let mut background = self.background.lock();
         let Background {
-            state, busy, turn, ..
+            state,
+            busy,
+            turn,
+            removing,
+            ..
         } = &mut *background;
         *turn = turn.wrapping_add(1);
         let garbage = picker::garbage(state);
@@ -122,6 +128,9 @@ impl Forest {
         let skip = usize::try_from(*turn).unwrap_or(0) % state.trees.len().max(1);
         let trees = state.trees.iter().skip(skip);
         for (id, files) in trees.chain(state.trees.iter().take(skip)) {
+            if removing.contains(id) {
+                continue;
+            }
             let now = Circumstances {
                 floor: retention.floor(),
                 pins: retention.pins(),
@@ -146,7 +155,7 @@ impl Forest {
         })
     }
 
-    fn compact(&self, claimed: &Claimed<'_>, retention: Retention) -> Result<(), StepError> {
+    fn compact(&self, claimed: &Claimed<'_>) -> Result<(), StepError> {
         let (id, job) = (claimed.id, &claimed.job);
         let mut edit = Edit::default();
         let inputs = job.inputs.iter();
@@ -166,18 +175,16 @@ impl Forest {
                 edit.removed = inputs
                     .map(|(level, table)| (id, *level, table.id))
                     .collect();
-                self.merge(id, job, retention, edit)
+                self.merge(id, job, edit)
             }
         }
     }
 
-    fn merge(
-        &self,
-        id: TreeId,
-        job: &Job,
-        retention: Retention,
-        mut edit: Edit,
-    ) -> Result<(), StepError> {
+    fn merge(&self, id: TreeId, job: &Job, mut edit: Edit) -> Result<(), StepError> {
+        // Only now that the inputs are claimed: who wrote them may have known of a higher floor
+        // than there was before, and what a table has worked in, its successor must have too.
+        // The retention before the picture: what the picture lacks is needed by nobody.
+        let retention = self.retention(self.flushed_through());
         let roster = self.trees.load_full();
         let Some(tree) = roster.get(id) else {
             return Ok(());
@@ -189,7 +196,7 @@ impl Forest {
         let output = self.rewrite(Rewrite {
             id,
             tree,
-            sources: sources(tree, job),
+            sources: sources(tree, job)?,
             retention,
             bottom: job.bottom,
             last_level: job.bottom,
@@ -217,14 +224,15 @@ impl Forest {
 
 /// The inputs of a job as sources, newest first: the tables of level 0 each on its own, those of
 /// another level one behind the other.
-fn sources(tree: &Tree, job: &Job) -> Vec<Source> {
+fn sources(tree: &Tree, job: &Job) -> Result<Vec<Source>, StepError> {
     let open = tree.tables.all().flat_map(|run| run.tables());
     let open: BTreeMap<FileId, &Arc<Table>> = open.map(|table| (table.meta.id, table)).collect();
     let mut runs: Vec<(u8, Vec<Arc<Table>>)> = Vec::new();
     for (level, meta) in &job.inputs {
-        let Some(table) = open.get(&meta.id) else {
-            continue;
-        };
+        // To go on without it would be to lose its rows.
+        let table = open.get(&meta.id).ok_or_else(|| {
+            StepError::Inconsistent(format!("table {:016x} is not open", meta.id.0))
+        })?;
         match runs.last_mut() {
             Some((of, run)) if of == level && *level > 0 => run.push(Arc::clone(table)),
             _ => runs.push((*level, vec![Arc::clone(table)])),
@@ -233,5 +241,5 @@ fn sources(tree: &Tree, job: &Job) -> Vec<Source> {
     let runs = runs
         .into_iter()
         .map(|(_, tables)| Arc::new(Run::new(tables)));
-    runs.map(|run| Source::ahead(&run)).collect()
+    Ok(runs.map(|run| Source::ahead(&run)).collect())
 }

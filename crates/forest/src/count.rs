@@ -225,9 +225,15 @@ impl Summing<'_> {
             let last = top.separators.key(at);
             let place = self.place(before, last);
             before = last;
-            if place == Place::Outside
-                || (place == Place::Inside && self.add_whole(&top.aggregate(self.kind, at)))
-            {
+            if place == Place::Outside {
+                continue;
+            }
+            // Each of the two may be plain where both together are not.
+            self.failed |= self.only_plain && top.separators.splits_key(at);
+            if self.failed {
+                return Ok(());
+            }
+            if place == Place::Inside && self.add_whole(&top.aggregate(self.kind, at)) {
                 continue;
             }
             let partition = table.partition(at, true)?;
@@ -254,27 +260,27 @@ impl Summing<'_> {
             if place == Place::Outside {
                 continue;
             }
-            // Where the first block begins is not known from here, so it is looked at.
-            if place == Place::Inside
-                && !is_first
-                && self.add_whole(&index.aggregate(self.kind, at))
-            {
-                continue;
-            }
-            let block = table.block(partition, at, true)?;
-            self.add_block(&block);
+            self.failed |= self.only_plain && index.separators.splits_key(at);
             if self.failed {
                 return Ok(());
             }
+            // Where the first block begins is not known from here, so it is looked at.
+            let aggregate = index.aggregate(self.kind, at);
+            if place == Place::Inside && !is_first && self.add_whole(&aggregate) {
+                continue;
+            }
+            // What the index says of it, because it knows the block before too.
+            if self.only_plain && !(aggregate.plain && aggregate.max_seqno <= self.at) {
+                self.failed = true;
+                return Ok(());
+            }
+            let block = table.block(partition, at, true)?;
+            self.add_block(&block);
         }
         Ok(())
     }
 
     fn add_block(&mut self, block: &RowBlock) {
-        if self.only_plain && !(block.is_plain() && block.max_seqno() <= self.at) {
-            self.failed = true;
-            return;
-        }
         for at in 0..block.len() {
             let row = block.row(at);
             if self.range.contains(row.key) {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::background::Opened;
+use crate::background::{Background, Opened};
 use crate::compaction::picker::Busy;
 use crate::error::StepError;
 use crate::forest::{Forest, SealedSet};
@@ -24,9 +24,19 @@ impl Drop for Turn<'_> {
     }
 }
 
+/// Given back when the removal of a tree ends, however it does.
+struct Removing<'a>(&'a Forest, TreeId);
+
+impl Drop for Removing<'_> {
+    fn drop(&mut self) {
+        self.0.background.lock().removing.remove(&self.1);
+    }
+}
+
 impl Forest {
     /// Writes the oldest sealed memtables into tables. Returns whether there were any. One caller
-    /// at a time does it; others are told that there is nothing to do.
+    /// at a time does it; others are told that there is nothing to do. The entries that were
+    /// sealed must be durable in the log before, or tables might have what the log has lost.
     ///
     /// # Errors
     /// When the disk does not take it: everything is as before and it may be tried again, unless
@@ -78,7 +88,7 @@ impl Forest {
         opened: &mut Opened,
     ) -> Result<(), StepError> {
         for (id, memtable) in &set.memtables {
-            let output = self.flush_tree(*id, memtable)?;
+            let output = self.flush_tree(*id, memtable, set.through)?;
             let bytes = output.bytes();
             self.counters
                 .flushed_bytes
@@ -92,9 +102,14 @@ impl Forest {
         Ok(())
     }
 
-    fn flush_tree(&self, id: TreeId, memtable: &Arc<Memtable>) -> Result<Output, StepError> {
+    fn flush_tree(
+        &self,
+        id: TreeId,
+        memtable: &Arc<Memtable>,
+        through: Seqno,
+    ) -> Result<Output, StepError> {
         // The retention before the picture: what the picture lacks is needed by nobody.
-        let retention = self.retention();
+        let retention = self.retention(through);
         let roster = self.trees.load_full();
         let Some(tree) = roster.get(id) else {
             return Ok(Output::default());
@@ -170,18 +185,29 @@ impl Forest {
     /// # Errors
     /// As [`Forest::flush_step`].
     pub fn remove_tree_step(&self) -> Result<bool, StepError> {
-        let oldest = self.retention().oldest();
+        let oldest = self.retention(self.flushed_through()).oldest();
         let gone = {
-            let background = self.background.lock();
-            let idle = |id| background.busy.get(id).is_none_or(Busy::is_empty);
-            let mut trees = background.state.trees.iter();
-            trees
-                .find(|(id, files)| files.dropped.is_some_and(|at| at <= oldest) && idle(*id))
-                .map(|(id, _)| *id)
+            let mut background = self.background.lock();
+            let Background {
+                state,
+                busy,
+                removing,
+                ..
+            } = &mut *background;
+            let mut trees = state.trees.iter();
+            let gone = trees.find(|(id, files)| {
+                files.dropped.is_some_and(|at| at <= oldest)
+                    && busy.get(id).is_none_or(Busy::is_empty)
+                    && !removing.contains(id)
+            });
+            let gone = gone.map(|(id, _)| *id);
+            removing.extend(gone);
+            gone
         };
         let Some(id) = gone else {
             return Ok(false);
         };
+        let _removing = Removing(self, id);
         // Its memtables may still wait for their flush; then it has another turn.
         let roster = self.trees.load_full();
         if roster

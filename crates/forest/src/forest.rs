@@ -3,8 +3,9 @@
 //! Locks, in the order in which they may be taken: `forest.manifest` (a queue among background
 //! work, the only one held over I/O), `forest.applier` (while an entry is applied),
 //! `forest.background` (the state that the manifest has, and who works on what),
-//! `forest.roster` (while one picture of the trees replaces another), `forest.cache`. No read
-//! takes any but the last, and that only after it has read from disk.
+//! `forest.roster` (while one picture of the trees replaces another), `forest.horizon` (while the
+//! floor or the pins change), `forest.cache`. No read takes any but the last, and that only after
+//! it has read from disk.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use parking_lot::Mutex;
 
 use crate::background::Background;
 use crate::cache::Cache;
-use crate::error::{ApplyError, StepError};
+use crate::error::ApplyError;
 use crate::horizon::Horizon;
 use crate::manifest::Manifest;
 use crate::memtable::Memtable;
@@ -261,6 +262,8 @@ impl Forest {
                     tree.active.write(&tree.kind, key, at, row);
                     applier.active_bytes += tree.active.bytes().saturating_sub(before);
                 }
+                // Without keys it means nothing, and the manifest takes none of that sort.
+                Err(end) if end.as_ref().is_some_and(|end| *end <= key) => {}
                 Err(end) => {
                     let (start, seqno) = (key, at);
                     range_deletes.push((id, RangeDelete { start, end, seqno }));
@@ -280,6 +283,17 @@ impl Forest {
         let mut roster = Roster::clone(&self.trees.load());
         for (id, range_delete) in range_deletes {
             let Some(tree) = roster.get(id) else { continue };
+            let is_empty = range_delete.end.as_ref();
+            let is_empty = is_empty.is_some_and(|end| *end <= range_delete.start);
+            // An entry may say it twice.
+            if is_empty
+                || tree
+                    .range_deletes
+                    .iter()
+                    .any(|known| *known == range_delete)
+            {
+                continue;
+            }
             let mut tree = Tree::clone(tree);
             tree.range_deletes = Arc::new(tree.range_deletes.with(range_delete.clone()));
             roster.set(id, tree);
@@ -353,9 +367,14 @@ impl Forest {
         self.horizon.set_pins(pins);
     }
 
-    /// What has to be kept, for background work that starts now.
-    pub(crate) fn retention(&self) -> Retention {
-        let retention = self.horizon.retention();
+    /// What has to be kept, for background work that starts now and whose outcome is in the trees
+    /// from the entry `through` on.
+    ///
+    /// Entries behind `through` may be lost with the log's end, and others get their seqnos. So
+    /// nothing that they do (range deletes, drops of trees) may be worked into tables before they
+    /// are flushed themselves; and what opening makes readable is everything from `through` on.
+    pub(crate) fn retention(&self, through: Seqno) -> Retention {
+        let retention = self.horizon.retention(through);
         #[cfg(feature = "broken-on-purpose")]
         if self.options.broken == crate::options::Broken::VersionBelowSnapshot {
             return Retention::new(self.applied(), Vec::new());
@@ -375,7 +394,7 @@ impl Forest {
         true
     }
 
-    /// Makes steps that are under way, and all later ones, end soon with [`StepError::Stopped`],
+    /// Makes steps that are under way, and all later ones, end soon with [`StepError::Stopped`](crate::StepError::Stopped),
     /// without having changed anything.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
 use crate::retention::Retention;
 use crate::{ReadError, Seqno};
@@ -14,6 +15,8 @@ pub(crate) struct Horizon {
     applied: AtomicU64,
     floor: AtomicU64,
     pins: ArcSwap<Vec<Seqno>>,
+    /// Lock `forest.horizon`: held while the floor or the pins change. Readers do not take it.
+    turn: Mutex<()>,
 }
 
 impl Horizon {
@@ -23,6 +26,7 @@ impl Horizon {
             applied: AtomicU64::new(applied.get()),
             floor: AtomicU64::new(applied.get()),
             pins: ArcSwap::default(),
+            turn: Mutex::default(),
         }
     }
 
@@ -40,20 +44,28 @@ impl Horizon {
     }
 
     pub(crate) fn raise_floor(&self, at: Seqno) {
+        let _turn = self.turn.lock();
         self.floor.fetch_max(at.get(), Ordering::AcqRel);
     }
 
+    /// Pins those of `pins` that can be read at.
     pub(crate) fn set_pins(&self, pins: &[Seqno]) {
+        // While the floor stands still: else it could rise above a pin that was just accepted,
+        // and background work that does not know the pin yet could go by it.
+        let _turn = self.turn.lock();
         let mut pins = pins.to_vec();
+        let (floor, before) = (self.floor(), self.pins.load());
+        pins.retain(|pin| *pin >= floor || before.binary_search(pin).is_ok());
         pins.sort_unstable();
         pins.dedup();
         self.pins.store(Arc::new(pins));
     }
 
-    /// What has to be kept, for a flush or a compaction that starts now.
-    pub(crate) fn retention(&self) -> Retention {
+    /// What has to be kept, for a flush or a compaction that starts now, of entries up to
+    /// `through`.
+    pub(crate) fn retention(&self, through: Seqno) -> Retention {
         // The floor first: a pin that was set before the floor rose above it is then seen.
-        let floor = self.floor();
+        let floor = self.floor().min(through);
         Retention::new(floor, Vec::clone(&self.pins.load()))
     }
 

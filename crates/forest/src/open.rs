@@ -17,6 +17,7 @@ use crate::error::OpenError;
 use crate::forest::{Forest, Sealing};
 use crate::horizon::Horizon;
 use crate::manifest::files::CURRENT;
+use crate::manifest::files::peek;
 use crate::manifest::state::{State, TreeFiles};
 use crate::manifest::{Manifest, ManifestOptions};
 use crate::options::ForestOptions;
@@ -24,9 +25,6 @@ use crate::range_delete::RangeDeletes;
 use crate::row::FileId;
 use crate::table::reader::Table;
 use crate::tree::{Roster, Tables, Tree};
-
-/// What the names of tables and blob files end in.
-const FILE_ENDINGS: [&str; 2] = ["tbl", "blob"];
 
 impl Forest {
     /// Opens the forest in `dir`, creating it if there is none. Everything up to
@@ -38,16 +36,20 @@ impl Forest {
     /// does not know. Nothing has been changed then.
     pub fn open(fs: Arc<dyn Fs>, dir: &Path, options: ForestOptions) -> Result<Self, OpenError> {
         fs.create_dir(dir).map_err(DiskError::from)?;
+        let cache = Arc::new(Cache::new(options.memory_bytes));
+        cache.pin(options.seal_bytes());
+        let seen = peek(&*fs, dir, options.database)?;
+        let seen = seen.unwrap_or_default();
+        let roster = open_trees(&*fs, dir, &options, &cache, &seen)?;
         let (manifest, _) = Manifest::open(
             Arc::clone(&fs),
             dir,
             options.database,
-            ManifestOptions::default(),
+            ManifestOptions {
+                roll_bytes: options.manifest_bytes,
+            },
         )?;
         let state = manifest.state().clone();
-        let cache = Arc::new(Cache::new(options.memory_bytes));
-        cache.pin(options.seal_bytes());
-        let roster = open_trees(&*fs, dir, &options, &cache, &state)?;
         // Only what is of no use: everything that is has been opened.
         remove_unreferenced(&*fs, dir, &state)?;
         let through = state.flushed_through;
@@ -144,13 +146,16 @@ fn remove_unreferenced(fs: &dyn Fs, dir: &Path, state: &State) -> Result<(), Dis
         let number = u64::from_str_radix(stem, 16)
             .ok()
             .filter(|_| stem.len() == 16);
-        let Some(id) = number
-            .map(FileId)
-            .filter(|_| FILE_ENDINGS.contains(&ending))
-        else {
+        let Some(id) = number.map(FileId) else {
             continue;
         };
-        if !state.has_table(id) && !state.blobs.contains_key(&id) {
+        // By its kind too: a number that a dead process has used for one is free for the other.
+        let is_of_use = match ending {
+            "tbl" => state.has_table(id),
+            "blob" => state.blobs.contains_key(&id),
+            _ => true,
+        };
+        if !is_of_use {
             fs.remove(&dir.join(&name))?;
         }
     }

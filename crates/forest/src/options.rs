@@ -40,6 +40,9 @@ pub struct ForestOptions {
     pub level_ratio: u64,
     /// Size of a table. Default: 64 MiB.
     pub table_bytes: u64,
+    /// When the manifest is longer than this, and than four times what it has to say, it is
+    /// written anew. Default: 1 MiB.
+    pub manifest_bytes: u64,
     /// Defects on purpose, to prove that the checks find them.
     #[cfg(feature = "broken-on-purpose")]
     pub broken: Broken,
@@ -83,6 +86,7 @@ impl ForestOptions {
             base_bytes: 256 << 20,
             level_ratio: 8,
             table_bytes: 64 << 20,
+            manifest_bytes: 1 << 20,
             #[cfg(feature = "broken-on-purpose")]
             broken: Broken::Nothing,
         }

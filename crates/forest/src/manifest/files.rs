@@ -206,6 +206,25 @@ pub(super) fn read_file(file: &dyn File, path: &Path) -> Result<Vec<u8>, DiskErr
     Ok(bytes)
 }
 
+/// The state that [`Manifest::open`](super::Manifest::open) would begin with, if there is one;
+/// nothing is changed. To be asked first, because opening makes up its mind about a torn tail: if
+/// that was damage, the files are not those of the state.
+///
+/// # Errors
+/// As opening.
+pub(crate) fn peek(
+    fs: &dyn Fs,
+    dir: &Path,
+    database: [u8; 16],
+) -> Result<Option<State>, DiskError> {
+    if !fs.exists(&dir.join(CURRENT))? {
+        return Ok(None);
+    }
+    let path = current(fs, dir)?;
+    let bytes = read_file(fs.open_read_only(&path)?.as_ref(), &path)?;
+    Ok(Some(checked(&path, &bytes, database)?.1))
+}
+
 /// What a manifest file says, with all its edits applied.
 pub(super) fn checked(
     path: &Path,

@@ -120,9 +120,10 @@ impl TableWriter {
             self.filter.add(hash_key(row.key));
             self.filter_is_new = false;
         }
-        let same_in_block = same_key && !self.block.is_empty();
         self.block.add(row);
-        self.block_aggregate.add(&self.kind, row, same_in_block);
+        // A block that begins with a key of the block before is not plain either: who adds up
+        // plain blocks would count that key twice.
+        self.block_aggregate.add(&self.kind, row, same_key);
         if same_key {
             self.aggregate.plain = false;
             self.partition_aggregate.plain = false;
