@@ -43,7 +43,7 @@ fn every_flipped_bit_is_noticed() {
         disk.flip_bit(&path, offset, u8::try_from(offset % 8).unwrap())
             .unwrap();
         if offset < last {
-            expect_error(&disk, "is damaged at byte");
+            expect_error(&disk, "is damaged at offset");
             continue;
         }
         let (manifest, report) = open_as(&disk, SHORT).unwrap();
@@ -70,7 +70,7 @@ fn behind_a_claim_every_flipped_bit_of_an_edit_is_an_error() {
         let disk = disk.fork();
         disk.flip_bit(&path, offset, u8::try_from(offset % 8).unwrap())
             .unwrap();
-        expect_error(&disk, "is damaged at byte");
+        expect_error(&disk, "is damaged at offset");
     }
 }
 
@@ -106,7 +106,7 @@ fn a_torn_tail_is_cut_off_and_what_follows_it_is_kept() {
     // What was durable before CURRENT named the file is not cut off.
     for length in 0..usize::try_from(first).unwrap() {
         disk.set_file_bytes(&path, &whole[..length]);
-        expect_error(&disk.fork(), "is damaged at byte");
+        expect_error(&disk.fork(), "is damaged at offset");
     }
 }
 
