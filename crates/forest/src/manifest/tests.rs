@@ -294,6 +294,6 @@ fn reading_for_a_tool_changes_nothing_and_says_what_is_wrong() {
     let dump = read(&disk, dir()).unwrap();
     assert_eq!(dump.contents.unwrap().edits, contents.edits[..3]);
     let problem = dump.problem.unwrap().to_string();
-    assert!(problem.contains(&format!("byte {third}")), "{problem}");
+    assert!(problem.contains(&format!("offset {third}")), "{problem}");
     assert_eq!(disk.counters().writes, writes);
 }
