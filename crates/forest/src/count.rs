@@ -228,11 +228,6 @@ impl Summing<'_> {
             if place == Place::Outside {
                 continue;
             }
-            // Each of the two may be plain where both together are not.
-            self.failed |= self.only_plain && top.separators.splits_key(at);
-            if self.failed {
-                return Ok(());
-            }
             if place == Place::Inside && self.add_whole(&top.aggregate(self.kind, at)) {
                 continue;
             }
@@ -259,10 +254,6 @@ impl Summing<'_> {
             before = Some(last);
             if place == Place::Outside {
                 continue;
-            }
-            self.failed |= self.only_plain && index.separators.splits_key(at);
-            if self.failed {
-                return Ok(());
             }
             // Where the first block begins is not known from here, so it is looked at.
             let aggregate = index.aggregate(self.kind, at);

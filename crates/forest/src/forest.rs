@@ -361,6 +361,12 @@ impl Forest {
         self.horizon.raise_floor(at.min(self.applied()));
     }
 
+    /// Tells a forest that was just opened what was pinned when it was closed: before any step,
+    /// or what was pinned may be gone. (The forest keeps no list of its own.)
+    pub fn restore_pins(&self, pins: &[Seqno]) {
+        self.horizon.restore_pins(pins);
+    }
+
     /// Declares the seqnos that must stay readable however far
     /// [`Forest::set_oldest_needed`] goes. One that is not readable any more cannot be pinned.
     pub fn set_pins(&self, pins: &[Seqno]) {

@@ -48,6 +48,15 @@ impl Horizon {
         self.floor.fetch_max(at.get(), Ordering::AcqRel);
     }
 
+    /// Pins what was pinned before the forest was opened, although the floor is above.
+    pub(crate) fn restore_pins(&self, pins: &[Seqno]) {
+        let _turn = self.turn.lock();
+        let mut pins = pins.to_vec();
+        pins.sort_unstable();
+        pins.dedup();
+        self.pins.store(Arc::new(pins));
+    }
+
     /// Pins those of `pins` that can be read at.
     pub(crate) fn set_pins(&self, pins: &[Seqno]) {
         // While the floor stands still: else it could rise above a pin that was just accepted,

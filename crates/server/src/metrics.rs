@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use hyper::{Method, StatusCode, header};
-use nexusbase_db::Database;
+use nexusbase_db::{Database, Stats};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -139,153 +139,165 @@ struct DatabaseFigures(Database);
 impl Collector for DatabaseFigures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let stats = self.0.stats();
-        let forest = &stats.forest;
-        let levels = || forest.trees.values().flat_map(|tree| &tree.levels);
-        let gauges = [
-            (
-                "db_visible_index",
-                "The newest visible commit",
-                stats.visible,
-            ),
-            ("db_log_bytes", "Size of the log's files", stats.log_bytes),
-            (
-                "db_log_segments",
-                "Files of the log",
-                stats.log_segments as u64,
-            ),
-            (
-                "db_readers",
-                "Snapshots and transactions that are open",
-                stats.readers as u64,
-            ),
-            (
-                "db_commit_queue",
-                "Commits that wait to be written",
-                stats.commits.queued,
-            ),
-            (
-                "db_trees",
-                "Trees, the catalog included",
-                stats.trees as u64,
-            ),
-            (
-                "db_memory_rows",
-                "Versions of rows in memory",
-                stats.memory_rows,
-            ),
-            (
-                "db_memory_bytes",
-                "What they take, approximately",
-                stats.memory_bytes,
-            ),
-            (
-                "db_pressure_thousandths",
-                "How far flushes and compactions are behind; writers are slowed down from 500 on",
-                (stats.pressure * 1000.0) as u64,
-            ),
-            (
-                "db_background_failing",
-                "1 if the last flush or compaction failed",
-                u64::from(stats.background_failure.is_some()),
-            ),
-            (
-                "forest_tables",
-                "Tables of all trees",
-                levels().map(|level| level.tables as u64).sum(),
-            ),
-            (
-                "forest_table_bytes",
-                "Bytes of all tables",
-                levels().map(|level| level.bytes).sum(),
-            ),
-            (
-                "forest_blob_bytes",
-                "Bytes of all blob files",
-                forest.blob_bytes,
-            ),
-            (
-                "forest_sealed_bytes",
-                "Bytes of memtables that wait for their flush",
-                forest.sealed_bytes,
-            ),
-            (
-                "forest_debt_bytes",
-                "Bytes that compactions still have to rewrite, about",
-                forest.debt_bytes,
-            ),
-            (
-                "forest_obsolete_files",
-                "Files that wait for their last reader to be removed",
-                forest.obsolete_files as u64,
-            ),
-            (
-                "forest_memory_budget_bytes",
-                "What memtables, open tables and cached blocks may take together",
-                forest.cache.budget_bytes,
-            ),
-            (
-                "forest_cache_bytes",
-                "What cached blocks take",
-                forest.cache.block_bytes,
-            ),
-            (
-                "db_stopped",
-                "1 if no writes are accepted",
-                u64::from(self.0.stopped().is_some()),
-            ),
-        ];
-        for (name, help, value) in gauges {
+        for (name, help, value) in gauges(&stats, self.0.stopped().is_some()) {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             let kind = gauge.metric_type();
             gauge.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
         }
-        let counters = [
-            ("db_commits", "Commits", stats.commits.commits),
-            (
-                "db_commit_batches",
-                "Batches that they were written in",
-                stats.commits.batches,
-            ),
-            (
-                "db_conflicts",
-                "Transactions refused for a conflict",
-                stats.commits.conflicts,
-            ),
-            (
-                "db_slowed_microseconds",
-                "How long writers were made to wait for flushes and compactions",
-                u64::try_from(stats.slowed.as_micros()).unwrap_or(u64::MAX),
-            ),
-            ("forest_flushes", "Flushes", forest.flushes),
-            ("forest_compactions", "Compactions", forest.compactions),
-            (
-                "forest_flushed_bytes",
-                "Bytes that flushes wrote",
-                forest.flushed_bytes,
-            ),
-            (
-                "forest_compacted_bytes",
-                "Bytes that compactions wrote",
-                forest.compacted_out_bytes,
-            ),
-            (
-                "forest_cache_misses",
-                "Blocks that were read from disk",
-                forest.cache.misses,
-            ),
-            (
-                "forest_cache_read_bytes",
-                "Bytes that were read from disk for them",
-                forest.cache.read_bytes,
-            ),
-        ];
-        for (name, help, value) in counters {
+        for (name, help, value) in counters(&stats) {
             let counter = ConstCounter::new(value);
             let kind = counter.metric_type();
             counter.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
         }
         Ok(())
     }
+}
+
+/// A name, what it means, and the figure.
+type Figure = (&'static str, &'static str, u64);
+
+/// What goes up and down.
+fn gauges(stats: &Stats, stopped: bool) -> Vec<Figure> {
+    let forest = &stats.forest;
+    let levels = || forest.trees.values().flat_map(|tree| &tree.levels);
+    vec![
+        (
+            "db_visible_index",
+            "The newest visible commit",
+            stats.visible,
+        ),
+        ("db_log_bytes", "Size of the log's files", stats.log_bytes),
+        (
+            "db_log_segments",
+            "Files of the log",
+            stats.log_segments as u64,
+        ),
+        (
+            "db_readers",
+            "Snapshots and transactions that are open",
+            stats.readers as u64,
+        ),
+        (
+            "db_commit_queue",
+            "Commits that wait to be written",
+            stats.commits.queued,
+        ),
+        (
+            "db_trees",
+            "Trees, the catalog included",
+            stats.trees as u64,
+        ),
+        (
+            "db_memory_rows",
+            "Versions of rows in memory",
+            stats.memory_rows,
+        ),
+        (
+            "db_memory_bytes",
+            "What they take, approximately",
+            stats.memory_bytes,
+        ),
+        (
+            "db_pressure_thousandths",
+            "How far flushes and compactions are behind; writers are slowed down from 500 on",
+            (stats.pressure * 1000.0) as u64,
+        ),
+        (
+            "db_background_failing",
+            "1 if the last flush or compaction failed",
+            u64::from(stats.background_failure.is_some()),
+        ),
+        (
+            "forest_tables",
+            "Tables of all trees",
+            levels().map(|level| level.tables as u64).sum(),
+        ),
+        (
+            "forest_table_bytes",
+            "Bytes of all tables",
+            levels().map(|level| level.bytes).sum(),
+        ),
+        (
+            "forest_blob_bytes",
+            "Bytes of all blob files",
+            forest.blob_bytes,
+        ),
+        (
+            "forest_sealed_bytes",
+            "Bytes of memtables that wait for their flush",
+            forest.sealed_bytes,
+        ),
+        (
+            "forest_debt_bytes",
+            "Bytes that compactions still have to rewrite, about",
+            forest.debt_bytes,
+        ),
+        (
+            "forest_obsolete_files",
+            "Files that wait for their last reader to be removed",
+            forest.obsolete_files as u64,
+        ),
+        (
+            "forest_memory_budget_bytes",
+            "What memtables, open tables and cached blocks may take together",
+            forest.cache.budget_bytes,
+        ),
+        (
+            "forest_cache_bytes",
+            "What cached blocks take",
+            forest.cache.block_bytes,
+        ),
+        (
+            "db_stopped",
+            "1 if no writes are accepted",
+            u64::from(stopped),
+        ),
+    ]
+}
+
+/// What only goes up.
+fn counters(stats: &Stats) -> Vec<Figure> {
+    let forest = &stats.forest;
+    vec![
+        ("db_commits", "Commits", stats.commits.commits),
+        (
+            "db_commit_batches",
+            "Batches that they were written in",
+            stats.commits.batches,
+        ),
+        (
+            "db_conflicts",
+            "Transactions refused for a conflict",
+            stats.commits.conflicts,
+        ),
+        (
+            "db_slowed_microseconds",
+            "How long writers were made to wait for flushes and compactions",
+            u64::try_from(stats.slowed.as_micros()).unwrap_or(u64::MAX),
+        ),
+        ("forest_flushes", "Flushes", forest.flushes),
+        ("forest_compactions", "Compactions", forest.compactions),
+        (
+            "forest_flushed_bytes",
+            "Bytes that flushes wrote",
+            forest.flushed_bytes,
+        ),
+        (
+            "forest_compacted_bytes",
+            "Bytes that compactions wrote",
+            forest.compacted_out_bytes,
+        ),
+        (
+            "forest_cache_misses",
+            "Blocks that were read from disk",
+            forest.cache.misses,
+        ),
+        (
+            "forest_cache_read_bytes",
+            "Bytes that were read from disk for them",
+            forest.cache.read_bytes,
+        ),
+    ]
 }
 
 /// Figures about the service and its database

@@ -1,11 +1,12 @@
 //! Crash simulations: a seed decides everything that happens, and a model judges it.
 //!
-//! Two worlds are simulated on the [simulated disk](nexusbase_io::sim): the [log](log_sim) alone,
-//! with several groups and all kinds of records, and a whole [database](db_sim). Chance, planned
-//! faults and death are the same for both, and are written once, in `world.rs`. Each runs random
-//! work, lets single operations fail, fills the disk, kills the process or cuts the power at any
-//! operation (also in the middle of a recovery), opens again, and compares what is there with a
-//! model that knows what was acknowledged, what was only submitted, and nothing else.
+//! Three worlds are simulated on the [simulated disk](nexusbase_io::sim): the [log](log_sim) alone,
+//! with several groups and all kinds of records, the [forest](forest_sim) of trees alone, and a
+//! whole [database](db_sim). Chance, planned faults and death are the same for all, and are
+//! written once, in `world.rs`. Each runs random work, lets single operations fail, fills the
+//! disk, kills the process or cuts the power at any operation (also in the middle of a recovery),
+//! opens again, and compares what is there with a model that knows what was acknowledged, what was
+//! only submitted, and nothing else.
 //!
 //! What they promise: a seed gives the same run on every machine, so a failure can be run again
 //! alone; and they bite: `tests/bites.rs` breaks the code on purpose and demands to be told.
@@ -14,6 +15,7 @@
 //! does not pass but by reading the clock.
 
 pub mod db_sim;
+pub mod forest_sim;
 pub mod log_sim;
 mod many;
 mod story;

@@ -1,13 +1,13 @@
-//! Runs many seeds: `nexusbase-sim crash|log --seeds N --start S [--threads T] [--steps K]`.
+//! Runs many seeds: `nexusbase-sim crash|log|forest --seeds N --start S [--threads T] [--steps K]`.
 //!
-//! `crash` simulates the database, `log` the log alone. Ends by itself after the seeds, or after
-//! ten failures; the exit code says whether any failed.
+//! `crash` simulates the database, `log` the log alone, `forest` the trees alone. Ends by itself
+//! after the seeds, or after ten failures; the exit code says whether any failed.
 
 use std::process::ExitCode;
 
 use nexusbase_io::Clock;
 use nexusbase_io::os::OsClock;
-use nexusbase_sim::{Batch, Config, Failure, Report, db_sim, log_sim, run_many};
+use nexusbase_sim::{Batch, Config, Failure, Report, db_sim, forest_sim, log_sim, run_many};
 
 const FAILURES_MAX: usize = 10;
 
@@ -57,6 +57,7 @@ fn simulate(arguments: &Arguments) -> Result<Batch, String> {
     let run: fn(u64, &Config) -> Result<Report, Failure> = match arguments.world.as_str() {
         "crash" => db_sim::run,
         "log" => log_sim::run,
+        "forest" => forest_sim::run,
         other => return Err(format!("there is no simulation {other:?}")),
     };
     let mut config = Config::default();
@@ -72,7 +73,7 @@ fn main() -> ExitCode {
         Err(e) => {
             eprintln!("{e}");
             eprintln!(
-                "usage: nexusbase-sim crash|log [--seeds N] [--start S] [--threads T] [--steps K]"
+                "usage: nexusbase-sim crash|log|forest [--seeds N] [--start S] [--threads T] [--steps K]"
             );
             return ExitCode::from(2);
         }

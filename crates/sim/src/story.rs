@@ -57,6 +57,12 @@ pub struct Report {
     pub recycled: u64,
     /// Transactions that were refused because of a conflict.
     pub conflicts: u64,
+    /// Flushes of memtables into tables.
+    pub flushes: u64,
+    /// Compactions of tables.
+    pub compactions: u64,
+    /// Copies that were made.
+    pub checkpoints: u64,
 }
 
 impl Report {
@@ -73,6 +79,9 @@ impl Report {
         self.torn += other.torn;
         self.recycled += other.recycled;
         self.conflicts += other.conflicts;
+        self.flushes += other.flushes;
+        self.compactions += other.compactions;
+        self.checkpoints += other.checkpoints;
     }
 }
 

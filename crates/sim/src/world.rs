@@ -12,6 +12,7 @@
 //! What the world does not know is what must survive a death: the power cut and the kill leave
 //! different things, so [`World::die`] says which it was, and the simulation's model judges.
 
+use nexusbase_forest::Broken;
 use nexusbase_io::sim::{FaultKind, SimDisk, SimRng};
 
 use crate::{Check, Failure, Report, Story};
@@ -33,6 +34,8 @@ pub enum Defect {
     HalfEntries,
     /// Segments are recycled before the purge that allows it is durable. Only the log alone has it.
     EarlyRecycle,
+    /// One of the forest's own. Only the forest alone has it.
+    Forest(Broken),
 }
 
 /// How long a run is, and what is broken in it.
@@ -125,8 +128,13 @@ impl World {
 
     /// One of the next operations will fail.
     pub(crate) fn plan_fault(&mut self) {
+        self.plan_fault_within(14);
+    }
+
+    /// One of the next `within` operations will fail.
+    pub(crate) fn plan_fault_within(&mut self, within: u64) {
         self.clear_faults();
-        let n = 1 + self.rng.below(14);
+        let n = 1 + self.rng.below(within);
         let kind = [FaultKind::Io, FaultKind::NoSpace][self.rng.index(2)];
         self.story
             .tell(format!("operation {n} from now will fail: {kind:?}"));
@@ -146,6 +154,15 @@ impl World {
     /// Limits the disk to at most so many segments of the smallest size, or lifts the limit.
     pub(crate) fn change_capacity(&mut self, segments_max: u64) {
         let limit = (!self.tight).then(|| (64 << 10) * (1 + self.rng.below(segments_max)));
+        self.set_capacity(limit);
+    }
+
+    /// Limits the disk to at most so many bytes more than it has, or lifts the limit.
+    pub(crate) fn change_room(&mut self, more_max: u64) {
+        let paths = self.disk.paths();
+        let files = paths.iter().filter_map(|path| self.disk.file_bytes(path));
+        let used: u64 = files.map(|bytes| bytes.len() as u64).sum();
+        let limit = (!self.tight).then(|| used + self.rng.below(more_max));
         self.set_capacity(limit);
     }
 

@@ -74,11 +74,6 @@ impl Separators {
         self.seqnos.get(at).copied().unwrap_or(Seqno::ZERO)
     }
 
-    /// Whether the block behind this one begins with the key that this one ends with.
-    pub(crate) fn splits_key(&self, at: usize) -> bool {
-        self.seqno(at) != Seqno::ZERO
-    }
-
     /// The first separator that is not before `(key, seqno)`: the only block that the row can be
     /// in. [`Separators::len`] when the row would lie behind all.
     #[inline]

@@ -1,3 +1,5 @@
+//! The disk form of a block: golden bytes, and whatever is written is read again.
+
 use super::*;
 use crate::Seqno;
 use crate::row::{BlobRef, FileId};

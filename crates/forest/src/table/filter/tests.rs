@@ -1,3 +1,5 @@
+//! No key is missed, and few are seen that are not there.
+
 use super::*;
 
 fn hashes(keys: std::ops::Range<u64>) -> impl Iterator<Item = u64> {

@@ -1,3 +1,5 @@
+//! Frames come back, and every damage to one is noticed.
+
 use super::*;
 
 const FILE: FileId = FileId(0x1234);

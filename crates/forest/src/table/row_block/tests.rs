@@ -1,3 +1,5 @@
+//! The parsed block against a naive list of rows.
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
