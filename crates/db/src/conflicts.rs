@@ -24,11 +24,18 @@ const BYTES_MAX: usize = 256 << 20;
 /// The same for ranges.
 const RANGES_MAX: usize = 1 << 14;
 
+/// So many of the newest commits are asked one by one: most are forgotten before it would have
+/// been worth the work to index their keys.
+const STAGED_MAX: usize = 64;
+
 /// What recent commits have written.
 #[derive(Debug, Default)]
 pub(crate) struct ConflictWindow {
+    /// Of all commits but the newest `staged`.
     recent: RecentKeys,
-    /// The keys by commit, oldest first, to forget them in order.
+    /// How many of the newest commits are only in `commits`.
+    staged: usize,
+    /// The keys by commit, oldest first, to forget them in order; each commit's in their order.
     commits: VecDeque<(Index, Vec<Key>)>,
     /// The ranges that were deleted, by commit, oldest first.
     deleted: VecDeque<(Index, TreeId, Span)>,
@@ -72,7 +79,12 @@ impl ConflictWindow {
             .take_while(|(index, ..)| *index > snapshot)
             .find(|(_, tree, span)| reads.touches(*tree, span))
             .map(|(index, ..)| *index);
-        points.chain(ranges).chain(deleted).max()
+        let staged = self.commits.iter().rev().take(self.staged);
+        let staged = staged
+            .take_while(|(index, _)| *index > snapshot)
+            .find(|(_, keys)| has_read_one_of(reads, keys))
+            .map(|(index, _)| *index);
+        points.chain(ranges).chain(deleted).chain(staged).max()
     }
 
     /// Takes a commit in.
@@ -87,11 +99,24 @@ impl ConflictWindow {
                 continue;
             }
             self.bytes += key.len();
-            self.recent.insert((*tree, key.clone()), index);
             keys.push((*tree, key.clone()));
         }
         self.keys += keys.len();
         self.commits.push_back((index, keys));
+        self.staged += 1;
+        if self.staged > STAGED_MAX {
+            self.index_oldest_staged();
+        }
+    }
+
+    fn index_oldest_staged(&mut self) {
+        let at = self.commits.len() - self.staged;
+        if let Some((index, keys)) = self.commits.get(at) {
+            for key in keys {
+                self.recent.insert(key.clone(), *index);
+            }
+        }
+        self.staged -= 1;
     }
 
     /// Forgets commits that no transaction can conflict with any more: those up to `oldest`, the
@@ -108,7 +133,9 @@ impl ConflictWindow {
                 break;
             };
             self.floor = self.floor.max(index);
-            self.remove(index, &keys);
+            let is_staged = self.commits.len() < self.staged;
+            self.staged -= usize::from(is_staged);
+            self.remove(index, &keys, is_staged);
             while let Some((.., span)) = self.deleted.pop_front_if(|(of, ..)| *of <= index) {
                 self.bytes -= span.bytes();
             }
@@ -125,11 +152,14 @@ impl ConflictWindow {
         }
         let mut taken = BTreeSet::new();
         while let Some((index, keys)) = self.commits.pop_back_if(|(index, _)| *index >= first) {
-            self.remove(index, &keys);
+            let is_staged = self.staged > 0;
+            self.staged -= usize::from(is_staged);
+            self.remove(index, &keys, is_staged);
             taken.extend(keys);
         }
         // Earlier commits of the same keys count again. (Rare, so it may take its time.)
-        for (index, keys) in &self.commits {
+        let indexed = self.commits.len() - self.staged;
+        for (index, keys) in self.commits.iter().take(indexed) {
             for key in keys.iter().filter(|key| taken.contains(*key)) {
                 self.recent.insert(key.clone(), *index);
             }
@@ -137,13 +167,31 @@ impl ConflictWindow {
         self.recent.recount();
     }
 
-    fn remove(&mut self, index: Index, keys: &[Key]) {
+    fn remove(&mut self, index: Index, keys: &[Key], is_staged: bool) {
         self.keys -= keys.len();
         for key in keys {
             self.bytes -= key.1.len();
-            self.recent.remove(key, index);
+            if !is_staged {
+                self.recent.remove(key, index);
+            }
         }
     }
+}
+
+/// Whether any of these keys, which are in order, was read.
+fn has_read_one_of(reads: &ReadSet, keys: &[Key]) -> bool {
+    let point = if reads.points().len() < keys.len() {
+        reads.points().any(|point| keys.binary_search(point).is_ok())
+    } else {
+        keys.iter().any(|key| reads.has_point(key))
+    };
+    point
+        || reads.ranges().any(|(tree, span)| {
+            let from = keys.partition_point(|(of, key)| (*of, key) < (tree, &span.start));
+            keys.get(from).is_some_and(|(of, key)| {
+                *of == tree && span.end.as_ref().is_none_or(|end| key < end)
+            })
+        })
 }
 
 #[cfg(test)]
@@ -345,5 +393,63 @@ mod tests {
         assert_eq!(window.conflict(Index::new(1), &before(70_000)), None);
         let found = window.conflict(Index::new(1), &before(70_001));
         assert_eq!(found, Some(Index::new(2)));
+    }
+
+    /// Commits that are asked one by one and commits that are indexed answer alike, whatever was
+    /// forgotten or taken back.
+    #[test]
+    fn the_window_answers_as_a_list_of_commits_would() {
+        use nexusbase_io::sim::SimRng;
+        for seed in 0..20 {
+            let mut rng = SimRng::new(seed);
+            let mut window = ConflictWindow::new(Index::ZERO);
+            let mut commits: Vec<(u64, Vec<String>)> = Vec::new();
+            let mut oldest = 0;
+            for _ in 0..400 {
+                let last = commits.last().map_or(oldest, |(index, _)| *index);
+                match rng.below(20) {
+                    0 => {
+                        oldest = oldest.max(last.saturating_sub(rng.below(100)));
+                        window.forget(Index::new(oldest));
+                        commits.retain(|(index, _)| *index > oldest);
+                    }
+                    1 if last > oldest => {
+                        let first = last - rng.below((last - oldest).min(5));
+                        window.take_back(Index::new(first));
+                        commits.retain(|(index, _)| *index < first);
+                    }
+                    _ => {
+                        let keys = (0..=rng.below(3)).map(|_| format!("{:03}", rng.below(300)));
+                        let keys: std::collections::BTreeSet<String> = keys.collect();
+                        let mutations: Vec<Mutation> = keys
+                            .iter()
+                            .map(|key| Mutation {
+                                tree: TREE,
+                                key: key.clone().into(),
+                                change: Change::Delete,
+                            })
+                            .collect();
+                        window.insert(Index::new(last + 1), &mutations);
+                        commits.push((last + 1, keys.into_iter().collect()));
+                    }
+                }
+                let snapshot = oldest + rng.below(120);
+                let (point, from) = (rng.below(300), rng.below(300));
+                let (point, from, to) =
+                    (format!("{point:03}"), format!("{from:03}"), format!("{:03}", from + 7));
+                let mut reads = ReadSet::default();
+                reads.add_point(TREE, point.as_bytes());
+                let bounds = (Bound::Included(from.as_bytes()), Bound::Excluded(to.as_bytes()));
+                if let Some(span) = Span::between(bounds.0, bounds.1) {
+                    reads.add_range(TREE, span);
+                }
+                let hit = |key: &String| *key == point || (*key >= from && *key < to);
+                let newest = commits.iter().rev().take_while(|(index, _)| *index > snapshot);
+                let mut newest = newest.filter(|(_, keys)| keys.iter().any(hit));
+                let expected = newest.next().map(|(index, _)| Index::new(*index));
+                let found = window.conflict(Index::new(snapshot), &reads);
+                assert_eq!(found, expected, "seed {seed}, snapshot {snapshot}");
+            }
+        }
     }
 }

@@ -47,8 +47,13 @@ impl ReadSet {
         }
     }
 
-    pub(crate) fn points(&self) -> impl Iterator<Item = &(TreeId, Bytes)> {
+    pub(crate) fn points(&self) -> impl ExactSizeIterator<Item = &(TreeId, Bytes)> {
         self.points.iter()
+    }
+
+    /// Whether this point was read by itself.
+    pub(crate) fn has_point(&self, point: &(TreeId, Bytes)) -> bool {
+        self.points.contains(point)
     }
 
     /// The ranges: none overlaps another.

@@ -20,8 +20,9 @@ pub struct Pressure {
 /// The pressure at which writers begin to be slowed down.
 const EASY: f64 = 0.5;
 
-/// What a writer waits per KiB at full pressure: 5 MiB per second get through.
-const FULL_DELAY_PER_KIB: Duration = Duration::from_micros(200);
+/// What a writer waits per KiB at full pressure: some 50 MB per second get through, and at twice
+/// that pressure 5.
+const FULL_DELAY_PER_KIB: Duration = Duration::from_micros(20);
 
 /// No single wait is longer, however large the write.
 const DELAY_MAX: Duration = Duration::from_millis(100);

@@ -84,7 +84,7 @@ pub(crate) struct Shared {
     /// Lock `log.state`: held for look-ups and notes, never over I/O.
     pub(crate) state: Mutex<State>,
     /// Lock `log.spare`: held to take or to give, never over I/O.
-    pub(crate) spare: Mutex<Option<Spare>>,
+    pub(crate) spares: Mutex<Vec<Spare>>,
     /// Numbers for spares, so that no two have one name.
     pub(crate) spare_number: AtomicU64,
 }
@@ -128,7 +128,7 @@ impl Log {
         }
         fs.create_dir(dir)?;
         let recovered = recovery::recover(&*fs, dir, options.database)?;
-        let spare = spare::find(&*fs, dir, options.segment_bytes)?;
+        let spares = spare::find(&*fs, dir, options.segment_bytes)?;
         let newest = segment::generations(&*fs, dir)?
             .last()
             .copied()
@@ -146,8 +146,8 @@ impl Log {
                 ..State::default()
             }),
             // Above every name that an old spare can have.
-            spare_number: AtomicU64::new(spare.as_ref().map_or(0, spare_number).max(newest) + 1),
-            spare: Mutex::new(spare),
+            spare_number: AtomicU64::new(spares.iter().map(spare_number).fold(newest, u64::max) + 1),
+            spares: Mutex::new(spares),
         });
         let log = Self { shared };
         let writer = LogWriter::new(log.clone(), recovered.end, recovered.claimed)?;
@@ -242,11 +242,11 @@ impl Log {
     /// # Errors
     /// When the file cannot be made. Nothing is lost by that; a commit will try again.
     pub fn prepare_spare_step(&self) -> io::Result<bool> {
-        if self.shared.spare.lock().is_some() {
+        if !self.shared.spares.lock().is_empty() {
             return Ok(false);
         }
         let made = self.shared.allocate(self.shared.options.segment_bytes)?;
-        *self.shared.spare.lock() = Some(made);
+        self.shared.spares.lock().push(made);
         Ok(true)
     }
 
@@ -262,13 +262,13 @@ impl Log {
             return Ok(false);
         };
         let usable = oldest.header.file_bytes == self.shared.options.segment_bytes
-            && self.shared.spare.lock().is_none();
+            && self.shared.spares.lock().len() < spare::SPARES_MAX;
         let number = self.shared.spare_number.fetch_add(1, Ordering::Relaxed);
         let path = &oldest.path;
         let made = spare::retire(&*self.shared.fs, &self.shared.dir, path, number, usable)
             .inspect_err(|_| self.shared.state.lock().recycling_failed = true)?;
         if let Some(made) = made {
-            *self.shared.spare.lock() = Some(made);
+            self.shared.spares.lock().push(made);
         }
         Ok(true)
     }

@@ -13,6 +13,10 @@ use nexusbase_io::{self as io, File, Fs};
 const UNFINISHED: &str = ".tmp";
 const SPARE: &str = ".spare";
 
+/// Segments that were purged together are kept up to this number: to zero new ones instead would
+/// be to write everything twice.
+pub(crate) const SPARES_MAX: usize = 4;
+
 /// A file that can become a segment.
 #[derive(Debug)]
 pub(crate) struct Spare {
@@ -75,17 +79,17 @@ pub(crate) fn retire(
     Ok(opened.ok().map(|(bytes, file)| Spare { path, file, bytes }))
 }
 
-/// Finds a usable spare that an earlier life of the log has left, and removes all else that is
+/// Finds the usable spares that an earlier life of the log has left, and removes all else that is
 /// not a segment.
-pub(crate) fn find(fs: &dyn Fs, dir: &Path, segment_bytes: u64) -> io::Result<Option<Spare>> {
-    let mut found: Option<Spare> = None;
+pub(crate) fn find(fs: &dyn Fs, dir: &Path, segment_bytes: u64) -> io::Result<Vec<Spare>> {
+    let mut found = Vec::new();
     for name in fs.list(dir)? {
         let path = dir.join(&name);
-        if name.ends_with(SPARE) && found.is_none() {
+        if name.ends_with(SPARE) && found.len() < SPARES_MAX {
             let file = fs.open(&path)?;
             let bytes = file.len()?;
             if bytes == segment_bytes {
-                found = Some(Spare { path, file, bytes });
+                found.push(Spare { path, file, bytes });
                 continue;
             }
         }

@@ -269,7 +269,7 @@ impl LogWriter {
         let shared = &self.log.shared;
         let fixed = RECORDS_AT + (batch_bytes(checkpoint) + needed) as u64;
         if fixed <= shared.options.segment_bytes {
-            let at_hand = shared.spare.lock().take();
+            let at_hand = shared.spares.lock().pop();
             return at_hand.map_or_else(|| shared.allocate(shared.options.segment_bytes), Ok);
         }
         shared.allocate(fixed.next_multiple_of(4096))
@@ -328,7 +328,7 @@ fn encode_batch(
 }
 
 fn first_segment(log: &Log) -> Result<Arc<Segment>, OpenError> {
-    let spare = log.shared.spare.lock().take();
+    let spare = log.shared.spares.lock().pop();
     let spare = spare.map_or_else(|| log.shared.allocate(log.shared.options.segment_bytes), Ok)?;
     Ok(Arc::new(make_segment(log, &spare, 1, Position::ZERO, &[])?))
 }
