@@ -118,9 +118,16 @@ pub(crate) fn flush_step(core: &Core) -> Result<bool, StepError> {
     Ok(true)
 }
 
-/// Does the most urgent compaction, and removes what is not needed any more.
+/// Does the most urgent compaction, and removes what is not needed any more. When there is nothing
+/// to do, and no flush has come since that was so the last time, it tidies up for readers.
 pub(crate) fn compact_step(core: &Core) -> Result<bool, StepError> {
-    let worked = core.forest.compact_step()? | core.forest.remove_tree_step()?;
+    let mut worked = core.forest.compact_step()? | core.forest.remove_tree_step()?;
+    if !worked {
+        let flushed = core.forest.flushed_through().get();
+        if core.quiet_since.swap(flushed, Ordering::Relaxed) == flushed {
+            worked = core.forest.tidy_step()?;
+        }
+    }
     core.forest.remove_obsolete_step()?;
     if worked {
         core.background_works();

@@ -68,16 +68,20 @@ impl Database {
     pub fn settle(&self) -> Result<(), StepError> {
         let core = self.core();
         core.flush_all()?;
-        loop {
+        // The second time that there is nothing to do, it is quiet enough to tidy up.
+        let mut quiet = 0;
+        while quiet < 2 {
             let worked = crate::background::compact_step(core)?;
-            if !worked && core.forest.is_idle() {
-                return Ok(());
-            }
-            if !worked {
+            if worked {
+                quiet = 0;
+            } else if core.forest.is_idle() {
+                quiet += 1;
+            } else {
                 // Somebody else is at it.
                 core.registry.visible.wait_beyond(u64::MAX, PAUSE);
             }
         }
+        Ok(())
     }
 }
 

@@ -181,7 +181,9 @@ impl ConflictWindow {
 /// Whether any of these keys, which are in order, was read.
 fn has_read_one_of(reads: &ReadSet, keys: &[Key]) -> bool {
     let point = if reads.points().len() < keys.len() {
-        reads.points().any(|point| keys.binary_search(point).is_ok())
+        reads
+            .points()
+            .any(|point| keys.binary_search(point).is_ok())
     } else {
         keys.iter().any(|key| reads.has_point(key))
     };
@@ -435,16 +437,25 @@ mod tests {
                 }
                 let snapshot = oldest + rng.below(120);
                 let (point, from) = (rng.below(300), rng.below(300));
-                let (point, from, to) =
-                    (format!("{point:03}"), format!("{from:03}"), format!("{:03}", from + 7));
+                let (point, from, to) = (
+                    format!("{point:03}"),
+                    format!("{from:03}"),
+                    format!("{:03}", from + 7),
+                );
                 let mut reads = ReadSet::default();
                 reads.add_point(TREE, point.as_bytes());
-                let bounds = (Bound::Included(from.as_bytes()), Bound::Excluded(to.as_bytes()));
+                let bounds = (
+                    Bound::Included(from.as_bytes()),
+                    Bound::Excluded(to.as_bytes()),
+                );
                 if let Some(span) = Span::between(bounds.0, bounds.1) {
                     reads.add_range(TREE, span);
                 }
                 let hit = |key: &String| *key == point || (*key >= from && *key < to);
-                let newest = commits.iter().rev().take_while(|(index, _)| *index > snapshot);
+                let newest = commits
+                    .iter()
+                    .rev()
+                    .take_while(|(index, _)| *index > snapshot);
                 let mut newest = newest.filter(|(_, keys)| keys.iter().any(hit));
                 let expected = newest.next().map(|(index, _)| Index::new(*index));
                 let found = window.conflict(Index::new(snapshot), &reads);

@@ -78,6 +78,8 @@ pub(crate) struct Core {
     pub(crate) database: [u8; 16],
     pub(crate) bells: Arc<Bells>,
     pub(crate) failure: LastFailure,
+    /// What was flushed when compactions had nothing to do the last time.
+    pub(crate) quiet_since: AtomicU64,
     /// Whether somebody flushes and compacts in the background.
     has_threads: AtomicBool,
     /// How long writers were made to wait, in microseconds.
@@ -211,6 +213,7 @@ impl Database {
             folder: Mutex::new(Some(folder.lock)),
             bells,
             failure: LastFailure::default(),
+            quiet_since: AtomicU64::new(u64::MAX),
             has_threads: AtomicBool::new(false),
             slowed_us: AtomicU64::new(0),
             env,

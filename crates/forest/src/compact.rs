@@ -53,6 +53,44 @@ impl Forest {
         Ok(true)
     }
 
+    /// Makes the newest tables of a tree's level 0 one, where that is cheap. To be called when
+    /// [`Forest::compact_step`] has nothing to do and no flush has come for a while; returns
+    /// whether there was something to do.
+    ///
+    /// # Errors
+    /// As [`Forest::compact_step`].
+    pub fn tidy_step(&self) -> Result<bool, StepError> {
+        let shape = self.shape();
+        let claimed = {
+            let mut background = self.background.lock();
+            let Background {
+                state,
+                busy,
+                removing,
+                ..
+            } = &mut *background;
+            let mut trees = state
+                .trees
+                .iter()
+                .filter(|(id, files)| files.dropped.is_none() && !removing.contains(id));
+            trees.find_map(|(id, files)| {
+                let busy = busy.entry(*id).or_default();
+                let job = picker::level0::tidy(files, &shape, busy)?;
+                busy.start(&job);
+                Some(Claimed {
+                    forest: self,
+                    id: *id,
+                    job,
+                })
+            })
+        };
+        let Some(claimed) = claimed else {
+            return Ok(false);
+        };
+        self.compact(&claimed)?;
+        Ok(true)
+    }
+
     /// Compacts everything that a tree has in tables into its last level. Returns false, and does
     /// nothing, if it has none, or is being compacted already.
     ///
@@ -201,7 +239,8 @@ impl Forest {
             bottom: job.bottom,
             last_level: job.bottom,
             leave: leave.into_keys().collect(),
-            single: false,
+            // Each table of level 0 is a run of its own.
+            single: job.output_level == 0,
         })?;
         let counters = &self.counters;
         counters.compactions.fetch_add(1, Ordering::Relaxed);

@@ -146,7 +146,9 @@ impl Log {
                 ..State::default()
             }),
             // Above every name that an old spare can have.
-            spare_number: AtomicU64::new(spares.iter().map(spare_number).fold(newest, u64::max) + 1),
+            spare_number: AtomicU64::new(
+                spares.iter().map(spare_number).fold(newest, u64::max) + 1,
+            ),
             spares: Mutex::new(spares),
         });
         let log = Self { shared };

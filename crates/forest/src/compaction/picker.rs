@@ -27,7 +27,7 @@
 //! must install a job's result only if all inputs are still there ([`Busy`] sees to it that they
 //! are, unless the tree is removed).
 
-mod level0;
+pub(crate) mod level0;
 pub(crate) mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,6 +111,8 @@ pub(crate) enum Reason {
     Blobs,
     /// A range delete waits for these tables to be retired.
     RangeDelete,
+    /// It is quiet, and readers will have fewer tables of level 0 to look into.
+    Tidy,
     /// Somebody asked for it.
     Full,
 }

@@ -16,6 +16,27 @@ pub(super) fn pick(files: &TreeFiles, shape: &Shape, busy: &Busy, base: u8) -> O
     })
 }
 
+/// For when nothing else is to do, and no flush has come for a while: the newest tables become one, still in level 0, as long as none is
+/// much larger than those before it. Readers then look into two or three tables instead of a
+/// dozen, and because sizes at least double, a row is written a few times at most on its way.
+pub(crate) fn tidy(files: &TreeFiles, shape: &Shape, busy: &Busy) -> Option<Job> {
+    let level0 = files.level(0);
+    let mut newer = 0_u64;
+    let alike = level0.iter().take_while(|table| {
+        let fits = newer == 0 || table.bytes <= newer.saturating_mul(2);
+        newer = newer.saturating_add(table.bytes);
+        fits && newer <= shape.base_bytes
+    });
+    let inputs: Vec<_> = alike.map(|table| (0, Arc::clone(table))).collect();
+    // Tables in order are found by their keys, and moved down as they are.
+    let mut pairs = inputs.windows(2);
+    if !pairs.any(|pair| share_keys(&pair[0].1, &pair[1].1)) {
+        return None;
+    }
+    let job = Job::rewrite(files, inputs, 0, Reason::Tidy);
+    busy.allows(&job).then_some(job)
+}
+
 /// The tables that share no key with the base level, nor with an older table that stays, nor with
 /// one another.
 fn moves(files: &TreeFiles, shape: &Shape, busy: &Busy, base: u8) -> Option<Job> {

@@ -105,6 +105,10 @@ impl Sim {
         let mut rest = rows;
         while !rest.is_empty() {
             let mut end = usize::try_from(self.shape.table_bytes / self.row_bytes).unwrap();
+            if level == 0 {
+                // One table each, however large, as in a real forest.
+                end = rest.len();
+            }
             end = end.max(1).min(rest.len());
             // All versions of a key go into one table.
             while end < rest.len() && rest[end].0 == rest[end - 1].0 {

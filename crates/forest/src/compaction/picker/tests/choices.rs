@@ -293,3 +293,43 @@ fn full_takes_everything_to_the_last_level_but_not_beside_another_job() {
         None
     );
 }
+
+#[test]
+fn the_newest_tables_of_level_0_become_one_unless_an_older_one_is_much_larger() {
+    let shape = Shape {
+        base_bytes: 10_000,
+        ..small_shape()
+    };
+    let of = |sizes: &[u64]| {
+        let tables = sizes.iter().enumerate().map(|(at, bytes)| {
+            let seqno = 100 - at as u64;
+            (0, table(at as u64 + 1, *bytes, 0, 50, (seqno, seqno)))
+        });
+        tree(tables.collect(), &[])
+    };
+    let tidy = |sizes: &[u64]| {
+        let state = of(sizes);
+        let job = level0::tidy(&state.trees[&TREE], &shape, &Busy::default());
+        job.map(|job| ids(&job))
+    };
+    assert_eq!(tidy(&[50, 50, 50]), Some(vec![1, 2, 3]));
+    assert_eq!(tidy(&[50, 50, 300]), Some(vec![1, 2]));
+    assert_eq!(tidy(&[50, 300]), None);
+    assert_eq!(tidy(&[50]), None);
+    // Not beside another job of level 0.
+    let state = of(&[50, 50]);
+    let mut busy = Busy::default();
+    let job = level0::tidy(&state.trees[&TREE], &shape, &busy).unwrap();
+    busy.start(&job);
+    assert_eq!(level0::tidy(&state.trees[&TREE], &shape, &busy), None);
+    // In order, they are moved, not merged.
+    let tables = vec![
+        (0, table(1, 50, 20, 30, (9, 9))),
+        (0, table(2, 50, 0, 10, (8, 8))),
+    ];
+    let state = tree(tables, &[]);
+    assert_eq!(
+        level0::tidy(&state.trees[&TREE], &shape, &Busy::default()),
+        None
+    );
+}
