@@ -20,7 +20,7 @@ pub struct ForestOptions {
     /// times as much is in memory before writers are slowed down. Default: 64 MiB, but no more
     /// than an eighth of the budget.
     pub memtable_bytes: u64,
-    /// Size of a data block in bytes before compression. Default: 4 KiB.
+    /// Size of a data block in bytes before compression. Default: 8 KiB.
     pub block_bytes: usize,
     /// Every how many rows of a block a whole key is stored. Default: 16.
     pub restart_interval: usize,
@@ -76,7 +76,7 @@ impl ForestOptions {
             kinds: Arc::new([]),
             memory_bytes: 256 << 20,
             memtable_bytes: 64 << 20,
-            block_bytes: 4 << 10,
+            block_bytes: 8 << 10,
             restart_interval: 16,
             filter_bits: 10,
             compression: Compression::Lz4,

@@ -17,16 +17,18 @@ pub(super) fn pick(files: &TreeFiles, shape: &Shape, busy: &Busy, base: u8) -> O
 }
 
 /// For when nothing else is to do, and no flush has come for a while: the newest tables become one, still in level 0, as long as none is
-/// much larger than those before it. Readers then look into two or three tables instead of a
+/// much larger than all others together. Readers then look into two or three tables instead of a
 /// dozen, and because sizes at least double, a row is written a few times at most on its way.
 pub(crate) fn tidy(files: &TreeFiles, shape: &Shape, busy: &Busy) -> Option<Job> {
     let level0 = files.level(0);
-    let mut newer = 0_u64;
-    let alike = level0.iter().take_while(|table| {
-        let fits = newer == 0 || table.bytes <= newer.saturating_mul(2);
-        newer = newer.saturating_add(table.bytes);
-        fits && newer <= shape.base_bytes
+    // As many as have no giant among them.
+    let alike = (2..=level0.len()).rev().find(|count| {
+        let sum = bytes(&level0[..*count]);
+        let largest = level0[..*count].iter().map(|table| table.bytes).max();
+        let largest = largest.unwrap_or(0);
+        sum <= shape.base_bytes && largest <= (sum - largest).saturating_mul(2)
     });
+    let alike = level0[..alike?].iter();
     let inputs: Vec<_> = alike.map(|table| (0, Arc::clone(table))).collect();
     // Tables in order are found by their keys, and moved down as they are.
     let mut pairs = inputs.windows(2);

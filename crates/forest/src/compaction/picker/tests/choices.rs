@@ -314,6 +314,7 @@ fn the_newest_tables_of_level_0_become_one_unless_an_older_one_is_much_larger() 
     };
     assert_eq!(tidy(&[50, 50, 50]), Some(vec![1, 2, 3]));
     assert_eq!(tidy(&[50, 50, 300]), Some(vec![1, 2]));
+    assert_eq!(tidy(&[5, 50, 50]), Some(vec![1, 2, 3]));
     assert_eq!(tidy(&[50, 300]), None);
     assert_eq!(tidy(&[50]), None);
     // Not beside another job of level 0.
