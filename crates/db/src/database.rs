@@ -381,6 +381,12 @@ impl Database {
         }
     }
 
+    /// Figures about the trees, level by level, and about caches and background work.
+    #[must_use]
+    pub fn forest_stats(&self) -> nexusbase_forest::Stats {
+        self.core().forest.stats()
+    }
+
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.shared.core
     }

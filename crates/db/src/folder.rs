@@ -161,7 +161,7 @@ fn identity_text(database: [u8; 16]) -> String {
     format!("{signed}checksum {checksum:08x}\n")
 }
 
-fn read_identity(fs: &dyn Fs, path: &Path) -> Result<[u8; 16], OpenError> {
+pub(crate) fn read_identity(fs: &dyn Fs, path: &Path) -> Result<[u8; 16], OpenError> {
     let file = fs.open_read_only(path)?;
     let mut bytes = [0; 256];
     let length = file.read_at(&mut bytes, 0)?;

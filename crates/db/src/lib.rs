@@ -42,6 +42,7 @@ mod checkpoint;
 mod commit;
 mod conflicts;
 mod database;
+pub mod doctor;
 mod error;
 mod feed;
 mod folder;
@@ -71,8 +72,8 @@ pub use nexusbase_forest::{
     TreeKind, Zone,
 };
 pub use nexusbase_forest::{
-    Compression, Corruption, Cursor, DiskError, ForestOptions, RangeSum, Stats as ForestStats,
-    StepError,
+    Compression, Corruption, Cursor, DiskError, ForestOptions, RangeSum, Seqno,
+    Stats as ForestStats, StepError, inspect as forest_inspect,
 };
 pub use nexusbase_log::{Changed, Index, inspect as log_inspect};
 pub use options::{Durability, Options};

@@ -73,7 +73,7 @@ const WINDOW_CHANGES: usize = 1 << 16;
 const WINDOW_BYTES: usize = 64 << 20;
 
 /// A forest that grows by windows of entries.
-struct Replay<'a> {
+pub(crate) struct Replay<'a> {
     forest: &'a Forest,
     kinds: &'a Kinds,
     /// The last entry read.
@@ -83,7 +83,7 @@ struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    const fn new(forest: &'a Forest, kinds: &'a Kinds, flushed: Index) -> Self {
+    pub(crate) const fn new(forest: &'a Forest, kinds: &'a Kinds, flushed: Index) -> Self {
         Self {
             forest,
             kinds,
@@ -93,7 +93,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn add(
+    pub(crate) fn add(
         &mut self,
         index: Index,
         mutations: Vec<Mutation>,
@@ -136,7 +136,12 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<(), OpenError> {
+    /// The last entry that was added.
+    pub(crate) const fn read(&self) -> Index {
+        self.read
+    }
+
+    pub(crate) fn flush(&mut self) -> Result<(), OpenError> {
         self.window_bytes = 0;
         self.forest
             .replay(

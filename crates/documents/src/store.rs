@@ -9,6 +9,7 @@
 //! ([`CollectionTx`]); [`Collection`] wraps each in a transaction of its own.
 
 mod bulk;
+mod check;
 mod collection;
 mod definition;
 mod documents;
@@ -17,6 +18,7 @@ mod index;
 mod transaction;
 
 pub use bulk::OnError;
+pub use check::{Checked, IndexFault, IndexFinding};
 pub use collection::Collection;
 pub use definition::{CollectionInfo, IndexInfo};
 pub use documents::Documents;

@@ -31,6 +31,7 @@ mod flush;
 mod forest;
 mod horizon;
 mod ids;
+pub mod inspect;
 mod kind;
 mod manifest;
 mod memtable;

@@ -16,8 +16,10 @@ mod collections;
 mod completions;
 mod config;
 mod demo;
+mod doctor;
 mod export;
 mod failure;
+mod forest;
 mod http;
 mod import;
 mod index;
@@ -69,6 +71,8 @@ fn run(command: Command, terminal: Terminal) -> Outcome {
         Command::Index(index) => index::run(&index, terminal),
         Command::Collections(collections) => collections::run(&collections),
         Command::Log(log) => log::run(&log, terminal),
+        Command::Forest(forest) => forest::run(&forest, terminal),
+        Command::Doctor(doctor) => doctor::run(&doctor, terminal),
         Command::Config(config) => show_config::run(&config.settings),
         Command::Completions(completions) => completions::run(&completions),
     }

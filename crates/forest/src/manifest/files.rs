@@ -41,7 +41,7 @@ impl NewFileError {
 }
 
 /// Whether a file of this name is the manifest's business.
-pub(super) fn is_ours(name: &str) -> bool {
+pub(crate) fn is_ours(name: &str) -> bool {
     name.starts_with(PREFIX) || name == CURRENT_NEW
 }
 
@@ -285,6 +285,8 @@ pub(crate) struct Dump {
     pub(crate) bytes: u64,
     /// All that can be read, from the start to the first damage; nothing without a header.
     pub(crate) contents: Option<Contents>,
+    /// The state after all edits, if nothing is wrong.
+    pub(crate) state: Option<State>,
     /// What is wrong with it.
     pub(crate) problem: Option<DiskError>,
 }
@@ -294,16 +296,56 @@ pub(crate) struct Dump {
 /// # Errors
 /// When it cannot be found or read at all.
 pub(crate) fn read(fs: &dyn Fs, dir: &Path) -> Result<Dump, DiskError> {
-    let path = current(fs, dir)?;
+    read_at(fs, current(fs, dir)?)
+}
+
+/// Reads a manifest, current or not, and changes nothing.
+///
+/// # Errors
+/// When it cannot be read at all.
+pub(crate) fn read_at(fs: &dyn Fs, path: PathBuf) -> Result<Dump, DiskError> {
     let bytes = read_file(fs.open_read_only(&path)?.as_ref(), &path)?;
     let (contents, problem) = parse(&path, &bytes);
-    let inconsistent = contents
-        .as_ref()
-        .and_then(|contents| replay(&path, contents).err());
+    let (state, inconsistent) = match contents.as_ref().map(|all| replay(&path, all)) {
+        Some(Ok(state)) => (Some(state), None),
+        Some(Err(error)) => (None, Some(error)),
+        None => (None, None),
+    };
+    let problem = problem.or(inconsistent);
     Ok(Dump {
         path,
         bytes: bytes.len() as u64,
         contents,
-        problem: problem.or(inconsistent),
+        state: state.filter(|_| problem.is_none()),
+        problem,
     })
+}
+
+/// The manifests in a folder, current or not, oldest first.
+pub(crate) fn all(fs: &dyn Fs, dir: &Path) -> Result<Vec<PathBuf>, DiskError> {
+    let names = fs.list(dir)?.into_iter();
+    let names = names.filter(|name| number_of(name).is_some());
+    Ok(names.map(|name| dir.join(name)).collect())
+}
+
+fn number_of(name: &str) -> Option<u64> {
+    let number = u64::from_str_radix(name.strip_prefix(PREFIX)?, 16).ok()?;
+    (manifest_name(number) == name).then_some(number)
+}
+
+/// Writes `state` as a new manifest with a number above all others, and makes it the current one.
+///
+/// # Errors
+/// When the file system fails.
+pub(crate) fn write_next(
+    fs: &dyn Fs,
+    dir: &Path,
+    database: [u8; 16],
+    state: &State,
+) -> Result<PathBuf, DiskError> {
+    let names = fs.list(dir)?;
+    let last = names.iter().filter_map(|name| number_of(name)).max();
+    let number = last.unwrap_or(0) + 1;
+    write_new(fs, dir, Header { database, number }, state).map_err(|failure| failure.error)?;
+    Ok(dir.join(manifest_name(number)))
 }

@@ -278,7 +278,7 @@ pub(crate) struct Window {
 const WINDOW_BYTES: usize = 256 << 10;
 
 impl Window {
-    fn frame(&mut self, file: &dyn File, handle: Handle) -> Result<&[u8], DiskError> {
+    pub(crate) fn frame(&mut self, file: &dyn File, handle: Handle) -> Result<&[u8], DiskError> {
         let length = handle.length as usize;
         let skipped = handle.offset.checked_sub(self.offset);
         let start = skipped

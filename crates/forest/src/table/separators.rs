@@ -70,7 +70,7 @@ impl Separators {
         &self.keys[start..self.ends[at] as usize]
     }
 
-    fn seqno(&self, at: usize) -> Seqno {
+    pub(crate) fn seqno(&self, at: usize) -> Seqno {
         self.seqnos.get(at).copied().unwrap_or(Seqno::ZERO)
     }
 

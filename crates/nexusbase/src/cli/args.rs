@@ -11,6 +11,10 @@ Each setting of `serve` can also come from a file (--config) or from an environm
 (NEXUSBASE_LISTEN, NEXUSBASE_DURABILITY …); `nexusbase config` lists them all. Commands that take
 --data or --server also read NEXUSBASE_DATA and NEXUSBASE_SERVER.";
 
+const DOCTOR_EXIT_CODES: &str = "\
+Exit codes: 0 healthy (or repaired); 1 problems were found and are still there; 2 it could not \
+run, for example because a server has the folder open.";
+
 /// NexusBase: documents in a folder, or over HTTP.
 #[derive(Debug, Parser)]
 #[command(name = "nexusbase", version, after_help = EXIT_CODES, max_term_width = 100)]
@@ -66,6 +70,12 @@ pub(super) enum Command {
     /// Look at the log of a data folder, also while a server has it open
     #[command(subcommand)]
     Log(LogCommand),
+    /// Look at the trees' files of a data folder
+    #[command(subcommand)]
+    Forest(ForestCommand),
+    /// Read and check everything in a data folder, and repair what can be repaired
+    #[command(after_help = DOCTOR_EXIT_CODES)]
+    Doctor(DoctorArgs),
     /// Print the settings that `serve` would use, and where each comes from
     Config(ServeArgs),
     /// Print a completion script for a shell
@@ -263,6 +273,49 @@ pub(super) struct LogVerifyArgs {
     /// The data folder
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(super) data: PathBuf,
+}
+
+/// A data folder that nobody else may have open.
+#[derive(Clone, Debug, Args)]
+pub(super) struct FolderArgs {
+    /// The data folder
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    #[command(flatten)]
+    pub(super) folder: FolderArgs,
+
+    /// Rebuild what can be rebuilt, after a copy of everything was kept
+    #[arg(long)]
+    pub(super) repair: bool,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ForestCommand {
+    /// Show trees, levels and sizes, and what flushes and compactions have cost since opening
+    Stats(FolderArgs),
+    /// Read and check one table, and show what is in it
+    Table(ForestTableArgs),
+    /// Show the manifest, edit by edit
+    Manifest(FolderArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ForestTableArgs {
+    /// The table's file, such as DIR/forest/000000000000002a.tbl
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) file: PathBuf,
+
+    /// Print every row too
+    #[arg(long)]
+    pub(super) rows: bool,
 }
 
 #[derive(Debug, Args)]

@@ -59,6 +59,14 @@ impl Failure {
         failure
     }
 
+    /// The same, with the exit code of a command that could not even begin.
+    pub(super) fn cannot_run(mut self) -> Self {
+        if let Self::Failed(report) = &mut self {
+            report.code = USAGE;
+        }
+        self
+    }
+
     /// An error of a layer below, with its causes.
     pub(super) fn from_error(error: &(dyn StdError + 'static)) -> Self {
         Self::new(error).because(error.source())

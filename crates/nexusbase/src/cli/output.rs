@@ -72,6 +72,7 @@ pub(super) fn count(noun: &str, number: u64) -> String {
         _ if number == 1 => noun.to_owned(),
         "index" => "indexes".to_owned(),
         "entry" => "entries".to_owned(),
+        "flush" => "flushes".to_owned(),
         _ => format!("{noun}s"),
     };
     format!("{} {plural}", thousands(number))

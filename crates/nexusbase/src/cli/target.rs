@@ -9,7 +9,7 @@ use nexusbase::{Database, Documents, Options};
 use nexusbase_db::{IDENTITY_FILE, LOCK_FILE};
 use nexusbase_io::Env;
 
-use super::args::TargetArgs;
+use super::args::{FolderArgs, TargetArgs};
 use super::failure::{Failure, Outcome};
 use super::http::Client;
 use super::shell;
@@ -65,6 +65,20 @@ impl TargetArgs {
     fn named_folder(&self) -> Option<PathBuf> {
         let named = self.data.clone();
         named.or_else(|| variable("NEXUSBASE_DATA").map(PathBuf::from))
+    }
+}
+
+impl FolderArgs {
+    /// The data folder that the arguments or the environment name; it holds a database.
+    pub(super) fn existing(&self, env: &Env) -> Outcome<PathBuf> {
+        let named = self.data.clone();
+        let Some(folder) = named.or_else(|| variable("NEXUSBASE_DATA").map(PathBuf::from)) else {
+            return Err(
+                Failure::usage("it is not said which data folder is meant").hint("add --data DIR")
+            );
+        };
+        check_folder(env, &folder).map_err(Failure::cannot_run)?;
+        Ok(folder)
     }
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod demo;
+mod doctor;
 mod import;
 mod settings;
 #[path = "../support/mod.rs"]
