@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nexusbase_forest::StepError;
-use nexusbase_log::{Index, LogWriter};
+use nexusbase_log::Index;
 
 use crate::database::Core;
 use crate::housekeeping::Bell;
@@ -100,7 +100,7 @@ pub(crate) fn flush_step(core: &Core) -> Result<bool, StepError> {
     }
     // Tables must not be ahead of what the log is sure to have after a power cut.
     if core.durability != Durability::Always {
-        match core.pipeline.with_writer(LogWriter::sync) {
+        match core.pipeline.sync_log() {
             Some(Ok(())) => {}
             // The writer is away; or the log has failed, which stops the database by itself.
             None | Some(Err(_)) => return Ok(false),
@@ -129,10 +129,12 @@ pub(crate) fn compact_step(core: &Core) -> Result<bool, StepError> {
         }
     }
     core.forest.remove_obsolete_step()?;
-    if worked {
-        core.background_works();
-    } else {
+    if !worked {
         core.forest.claim_step()?;
+    }
+    if worked || core.forest.sealed_sets() == 0 {
+        // Whatever has failed before has gone well now, or nothing is left to do.
+        core.background_works();
     }
     Ok(worked)
 }

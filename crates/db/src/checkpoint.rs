@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nexusbase_forest::StepError;
 use nexusbase_log::{Index, Log, LogId, LogOptions, Record, Sync, Term};
 
 use crate::commit::GROUP;
@@ -36,7 +35,11 @@ impl Database {
             return Err(CheckpointError::NotEmpty(path.to_path_buf()));
         }
         fs.create_dir(path)?;
-        core.flush_all()?;
+        core.flush_all().inspect_err(|error| {
+            if let CheckpointError::Forest(error) = error {
+                core.background_failed(error);
+            }
+        })?;
         let through = core.forest.checkpoint(&path.join(FOREST_DIR))?;
         let index = Index::new(through.get());
         let mut options = LogOptions::new(core.database);
@@ -65,7 +68,7 @@ impl Database {
     ///
     /// # Errors
     /// When a step fails.
-    pub fn settle(&self) -> Result<(), StepError> {
+    pub fn settle(&self) -> Result<(), CheckpointError> {
         let core = self.core();
         core.flush_all()?;
         // The second time that there is nothing to do, it is quiet enough to tidy up.
@@ -87,9 +90,13 @@ impl Database {
 
 impl Core {
     /// Puts everything that is visible now into tables.
-    fn flush_all(&self) -> Result<(), StepError> {
+    fn flush_all(&self) -> Result<(), CheckpointError> {
         let through = self.forest.seal();
         while self.forest.flushed_through() < through {
+            // Then nobody makes sure of what is to be flushed, however long this waits.
+            if let Some(stopped) = self.pipeline.is_stopped() {
+                return Err(CheckpointError::Stopped(stopped));
+            }
             if !crate::background::flush_step(self)? {
                 // Another thread flushes, or the log's writer is away. (The visible index never gets
                 // there: this waits for the time to pass.)

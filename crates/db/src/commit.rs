@@ -320,7 +320,9 @@ impl Pipeline {
                 return self.stop(batch, "the entry before could not be applied");
             }
         }
-        self.forest.set_oldest_needed(self.registry.oldest());
+        if self.durability == Durability::Always {
+            self.forest.set_oldest_needed(self.registry.oldest());
+        }
         for at in 0..batch.len() {
             let mutations = std::mem::take(&mut batch[at].mutations);
             let index = batch[at].index;
@@ -455,6 +457,17 @@ impl Pipeline {
             }
         }
         Some(result)
+    }
+
+    /// Makes what is visible durable in the log, if the writer is at home. Only then may it be worked
+    /// into tables: a range delete that a power cut takes back must have deleted nothing.
+    pub(crate) fn sync_log(&self) -> Option<Result<(), AppendError>> {
+        let oldest = self.registry.oldest();
+        let synced = self.with_writer(LogWriter::sync);
+        if matches!(synced, Some(Ok(()))) {
+            self.forest.set_oldest_needed(oldest);
+        }
+        synced
     }
 
     /// Tells the log that nobody will need the entries up to `up_to` to open the database again:

@@ -267,6 +267,9 @@ pub enum CheckpointError {
     /// The folder has something in it.
     #[error("{} is not empty; name a new or an empty folder for the copy", .0.display())]
     NotEmpty(PathBuf),
+    /// The database takes no more writes, and not all that is visible is in tables.
+    #[error("no copy can be made: {0}")]
+    Stopped(CommitError),
     /// The folder cannot be written.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -131,7 +131,7 @@ pub(crate) fn step(core: &Core, before: &mut u64, due: bool) {
         return;
     }
     let lent = match core.durability {
-        Durability::Interval(_) => pipeline.with_writer(LogWriter::sync).is_some(),
+        Durability::Interval(_) => pipeline.sync_log().is_some(),
         Durability::Always | Durability::Never => true,
     };
     if !lent {

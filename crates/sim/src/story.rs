@@ -61,7 +61,9 @@ pub struct Report {
     pub flushes: u64,
     /// Compactions of tables.
     pub compactions: u64,
-    /// Copies that were made.
+    /// Openings of databases that had something in tables.
+    pub from_tables: u64,
+    /// Checkpoints that were made.
     pub checkpoints: u64,
 }
 
@@ -81,6 +83,7 @@ impl Report {
         self.conflicts += other.conflicts;
         self.flushes += other.flushes;
         self.compactions += other.compactions;
+        self.from_tables += other.from_tables;
         self.checkpoints += other.checkpoints;
     }
 }

@@ -174,7 +174,7 @@ impl World {
         self.tight = limit.is_some();
     }
 
-    fn clear_faults(&mut self) {
+    pub(crate) fn clear_faults(&mut self) {
         self.disk.clear_faults();
         self.planned = None;
     }

@@ -4,7 +4,7 @@
 
 use nexusbase_sim::{Batch, Config, db_sim, log_sim, run_many};
 
-const DATABASE_SEEDS: u64 = 4_000;
+const DATABASE_SEEDS: u64 = 2_000;
 const LOG_SEEDS: u64 = 3_000;
 
 fn no_failure(batch: &Batch) {
@@ -28,7 +28,10 @@ fn no_acknowledged_commit_is_lost_and_no_half_of_one_appears() {
     let config = Config::default();
     let batch = run_many(0, DATABASE_SEEDS, 2, 1, |seed| db_sim::run(seed, &config));
     no_failure(&batch);
-    assert!(batch.report.conflicts > 100, "{:?}", batch.report);
+    let report = &batch.report;
+    assert!(report.conflicts > 100, "{report:?}");
+    assert!(report.from_tables > 1_000, "{report:?}");
+    assert!(report.checkpoints > 500, "{report:?}");
 }
 
 #[test]

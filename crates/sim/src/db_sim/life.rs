@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use nexusbase_db::{ChangeFeed, CommitError, Database, Durability, OpenError, Options, Snapshot};
-use nexusbase_forest::{self as forest, DiskError, ForestOptions, StepError};
+use nexusbase_forest::{self as forest, Compression, DiskError, ForestOptions, StepError};
 use nexusbase_io::Env;
 use nexusbase_io::sim::SimRng;
 use nexusbase_log as log;
 
 use super::Sim;
+use super::kinds::kinds;
 use super::model::State;
 use super::work::OpenTransaction;
 use crate::world::{Death, Simulation, World};
@@ -29,15 +30,43 @@ pub(super) struct Life {
 
 /// Everything so small that flushes and compactions are everyday events.
 fn small_forest(rng: &mut SimRng) -> ForestOptions {
+    let compression =
+        |rng: &mut SimRng| [Compression::None, Compression::Lz4, Compression::Zstd][rng.index(3)];
     ForestOptions {
-        memtable_bytes: [12 << 10, 32 << 10, 256 << 10][rng.index(3)],
+        memory_bytes: [64 << 10, 512 << 10, 16 << 20][rng.index(3)],
+        memtable_bytes: [1, 300, 2 << 10, 12 << 10, 100 << 10][rng.index(5)],
         block_bytes: [128, 512, 4096][rng.index(3)],
-        blob_bytes: [None, Some(64)][rng.index(2)],
-        l0_tables: 2,
-        base_bytes: 4 << 10,
-        level_ratio: 3,
-        table_bytes: 4 << 10,
+        restart_interval: [1, 3, 16][rng.index(3)],
+        filter_bits: [0, 10][rng.index(2)],
+        compression: compression(rng),
+        bottom_compression: compression(rng),
+        blob_bytes: [None, Some(64), Some(1000)][rng.index(3)],
+        l0_tables: [1, 2, 4][rng.index(3)],
+        base_bytes: [1 << 10, 4 << 10][rng.index(2)],
+        level_ratio: [2, 3][rng.index(2)],
+        table_bytes: [1 << 10, 4 << 10, 64 << 10][rng.index(3)],
         ..ForestOptions::new([0; 16])
+    }
+}
+
+impl Sim {
+    /// How a database is opened: every time otherwise.
+    pub(super) fn options(&mut self) -> Options {
+        let rng = &mut self.world.rng;
+        let durability = match rng.below(4) {
+            0 | 1 => Durability::Always,
+            2 => Durability::Interval(Duration::from_millis(100)),
+            _ => Durability::Never,
+        };
+        Options {
+            durability,
+            segment_bytes: [64 << 10, 64 << 10, 96 << 10][rng.index(3)],
+            housekeeping_thread: false,
+            kinds: kinds(),
+            forest: small_forest(rng),
+            env: Env::simulated(&self.world.disk, self.world.rng.next_u64()),
+            broken_half_entries: self.world.defect == Defect::HalfEntries,
+        }
     }
 }
 
@@ -49,20 +78,8 @@ impl Simulation for Sim {
     }
 
     fn try_open(&mut self) -> Check<bool> {
-        self.durability = match self.world.rng.below(4) {
-            0 | 1 => Durability::Always,
-            2 => Durability::Interval(Duration::from_millis(100)),
-            _ => Durability::Never,
-        };
-        let options = Options {
-            durability: self.durability,
-            segment_bytes: [64 << 10, 64 << 10, 96 << 10][self.world.rng.index(3)],
-            housekeeping_thread: false,
-            kinds: Vec::new(),
-            forest: small_forest(&mut self.world.rng),
-            env: Env::simulated(&self.world.disk, self.world.rng.next_u64()),
-            broken_half_entries: self.world.defect == Defect::HalfEntries,
-        };
+        let options = self.options();
+        self.durability = options.durability;
         let before = self.world.disk.operations();
         match Database::open_with(FOLDER, options) {
             Ok(db) => {
@@ -123,6 +140,8 @@ impl Simulation for Sim {
                 Ok(()) => {
                     let all = self.timeline.last();
                     self.timeline.acknowledge(all, true);
+                    // Nobody may write to the folder now, and everything can still be read.
+                    self.housekeeping()?;
                     self.look()?;
                 }
                 Err(CommitError::Stopped(_)) if self.has_stopped() => {}

@@ -3,7 +3,9 @@
 use nexusbase_db::{Change, ChangeFeed, Database, Direction, Index, KeyRange, TreeId, View};
 
 use super::Sim;
-use super::model::{Key, Op, State, Timeline, net, same};
+use super::kinds::kind_of;
+use super::model::{Key, Net, Op, State, Timeline, all_keys, same};
+use super::reads::{Read, again};
 use crate::Check;
 
 impl Sim {
@@ -31,8 +33,9 @@ impl Sim {
         drain(&mut feed, &mut next, &self.timeline)?;
         same("the feed", &(found + 1), &next)?;
         self.timeline.acknowledge(found, true);
+        self.world.story.report.from_tables += u64::from(recovery.flushed > 0);
         self.world.story.tell(format!("it has {found} commits"));
-        Ok(())
+        self.check_copies()
     }
 
     /// Looks at the newest state, or at one that is held for long.
@@ -41,12 +44,13 @@ impl Sim {
             return Ok(());
         };
         let direction = direction(self.world.rng.chance(0.5));
+        let world = &mut self.world;
         for (snapshot, state) in &life.snapshots {
-            compare_all(snapshot, state, direction)?;
+            again(world, || compare_all(snapshot, state, direction))?;
         }
         let snapshot = life.db.snapshot();
         let state = self.timeline.state_at(snapshot.index().get());
-        compare_all(&snapshot, &state, direction)?;
+        again(world, || compare_all(&snapshot, &state, direction))?;
         if self.world.rng.chance(0.3) {
             life.snapshots.push((snapshot, state));
         }
@@ -112,21 +116,8 @@ fn compare_change(ops: &[Op], change: &Change) -> Check {
         .any(|op| matches!(op, Op::Create(..) | Op::Drop(..)));
     let shows_trees = change.mutations.iter().any(|m| m.tree == catalog);
     same("the catalog", &changes_trees, &shows_trees)?;
-    let shown = change
-        .mutations
-        .iter()
-        .filter(|mutation| mutation.tree != catalog)
-        .map(|m| Ok(((m.tree, m.key.to_vec()), value_of(&m.change)?)))
-        .collect::<Check<_>>()?;
-    same("the entry", &net(ops), &shown)
-}
-
-fn value_of(change: &nexusbase_forest::Change) -> Check<Option<nexusbase_db::Bytes>> {
-    match change {
-        nexusbase_forest::Change::Put(value) => Ok(Some(value.clone())),
-        nexusbase_forest::Change::Delete => Ok(None),
-        other => Err(format!("{other:?}, which nobody made")),
-    }
+    let shown = change.mutations.iter();
+    Net::of(ops).compare(shown.filter(|mutation| mutation.tree != catalog))
 }
 
 pub(super) const fn direction(forward: bool) -> Direction {
@@ -144,20 +135,18 @@ pub(super) fn rows(
     range: KeyRange,
     direction: Direction,
     limit: usize,
-) -> Check<Vec<(Key, nexusbase_db::Bytes)>> {
-    view.scan(tree, range, direction)
-        .map_err(|e| format!("scan: {e}"))?
-        .take(limit)
-        .map(|row| {
-            row.map(|(key, value)| (key.to_vec(), value))
-                .map_err(|e| format!("scan: {e}"))
-        })
-        .collect()
+) -> Read<Vec<(Key, nexusbase_db::Bytes)>> {
+    let rows = view.scan(tree, range, direction)?.take(limit);
+    rows.map(|row| {
+        let (key, value) = row?;
+        Ok((key.to_vec(), value))
+    })
+    .collect()
 }
 
 /// Compares everything in `view` with `state`.
-pub(super) fn compare_all(view: &dyn View, state: &State, direction: Direction) -> Check {
-    let trees = view.trees("").map_err(|e| e.to_string())?;
+pub(super) fn compare_all(view: &dyn View, state: &State, direction: Direction) -> Read {
+    let trees = view.trees("")?;
     let expected: Vec<(String, TreeId)> = state
         .trees
         .iter()
@@ -165,11 +154,23 @@ pub(super) fn compare_all(view: &dyn View, state: &State, direction: Direction) 
         .collect();
     same("the catalog", &expected, &trees)?;
     for (name, tree) in trees {
+        let what = format!("tree {name}");
         let found = rows(view, tree, KeyRange::all(), direction, usize::MAX)?;
         let expected = state.scan(tree, &KeyRange::all(), direction, usize::MAX);
-        same(&format!("tree {name}"), &expected, &found)?;
-        let found = view.tree_name(tree).map_err(|e| e.to_string())?;
-        same("a tree's name", &Some(name), &found)?;
+        same(&what, &expected, &found)?;
+        // A point is found by other ways than a range.
+        let absent = all_keys().into_iter().step_by(7);
+        for key in expected.into_iter().map(|(key, _)| key).chain(absent) {
+            let (expected, found) = (state.get(tree, &key), view.get(tree, &key)?);
+            same(&what, &(&key, expected), &(&key, found))?;
+        }
+        let kind = view.tree_kind(tree)?;
+        same(
+            "a tree's kind",
+            &Some(kind_of(&name).name),
+            &kind.as_deref(),
+        )?;
+        same("a tree's name", &Some(name), &view.tree_name(tree)?)?;
     }
     Ok(())
 }

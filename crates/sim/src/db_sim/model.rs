@@ -1,9 +1,11 @@
 //! What a database should contain: written without a look at how the database does it.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
-use nexusbase_db::{Bytes, Direction, KeyRange, TreeId};
+use nexusbase_db::{Bytes, Direction, KeyRange, Mutation, RowChange, TreeId};
 
+use super::kinds::union;
 use crate::Check;
 
 pub(super) type Key = Vec<u8>;
@@ -22,6 +24,12 @@ pub(super) enum Op {
     Drop(String, TreeId),
     Put(TreeId, Key, Bytes),
     Delete(TreeId, Key),
+    DeleteRange(TreeId, KeyRange),
+    Merge(TreeId, Key, Bytes),
+    /// A put of a key that was not there, into a counted tree.
+    Insert(TreeId, Key, Bytes),
+    /// A delete of a key that was there, from a counted tree.
+    Remove(TreeId, Key),
 }
 
 /// What a transaction did: changes, and reads with what they showed.
@@ -31,6 +39,15 @@ pub(super) enum Step {
     Find(String, Option<TreeId>),
     Get(TreeId, Key, Option<Bytes>),
     Scan(Scanned),
+}
+
+impl Step {
+    pub(super) const fn change(&self) -> Option<&Op> {
+        match self {
+            Self::Change(op) => Some(op),
+            _ => None,
+        }
+    }
 }
 
 /// A scan, and the rows that it showed.
@@ -54,11 +71,20 @@ impl State {
                 self.trees.remove(name);
                 self.rows.retain(|(of, _), _| of != tree);
             }
-            Op::Put(tree, key, value) => {
+            Op::Put(tree, key, value) | Op::Insert(tree, key, value) => {
                 self.rows.insert((*tree, key.clone()), value.clone());
             }
-            Op::Delete(tree, key) => {
+            Op::Delete(tree, key) | Op::Remove(tree, key) => {
                 self.rows.remove(&(*tree, key.clone()));
+            }
+            Op::DeleteRange(tree, range) => {
+                self.rows
+                    .retain(|(of, key), _| of != tree || !range.contains(key));
+            }
+            Op::Merge(tree, key, operand) => {
+                let row = self.rows.entry((*tree, key.clone()));
+                row.and_modify(|value| *value = union(value, operand).into())
+                    .or_insert_with(|| operand.clone());
             }
         }
     }
@@ -118,23 +144,121 @@ fn short(value: &impl std::fmt::Debug) -> String {
     text.chars().take(300).collect()
 }
 
-/// What a commit leaves of its own changes, by tree and key, the catalog left out.
-pub(super) fn net(ops: &[Op]) -> BTreeMap<(TreeId, Key), Option<Bytes>> {
-    let mut net = BTreeMap::new();
-    for op in ops {
+/// What a commit leaves of its own changes, the catalog left out.
+#[derive(Debug, Default)]
+pub(super) struct Net {
+    /// Trees that are new: nothing lies beneath what is written there.
+    created: Vec<TreeId>,
+    ranges: Vec<(TreeId, KeyRange)>,
+    rows: BTreeMap<(TreeId, Key), RowChange>,
+}
+
+impl Net {
+    pub(super) fn of(ops: &[Op]) -> Self {
+        let mut net = Self::default();
+        ops.iter().for_each(|op| net.add(op));
+        net
+    }
+
+    fn add(&mut self, op: &Op) {
+        let row = |tree: &TreeId, key: &Key| (*tree, key.clone());
         match op {
-            Op::Create(..) => {}
-            Op::Drop(_, tree) => net.retain(|(of, _), _| of != tree),
+            Op::Create(_, tree) => self.created.push(*tree),
+            Op::Drop(_, tree) => {
+                self.rows.retain(|(of, _), _| of != tree);
+                self.ranges.retain(|(of, _)| of != tree);
+            }
             Op::Put(tree, key, value) => {
-                net.insert((*tree, key.clone()), Some(value.clone()));
+                let put = RowChange::Put(value.clone());
+                self.rows.insert(row(tree, key), put);
             }
             Op::Delete(tree, key) => {
-                net.insert((*tree, key.clone()), None);
+                self.rows.insert(row(tree, key), RowChange::Delete);
+            }
+            // Of one and the other in one transaction nothing is left.
+            Op::Insert(tree, key, value) => {
+                if self.rows.remove(&row(tree, key)).is_none() {
+                    let put = RowChange::Put(value.clone());
+                    self.rows.insert(row(tree, key), put);
+                }
+            }
+            Op::Remove(tree, key) => {
+                if self.rows.remove(&row(tree, key)).is_none() {
+                    self.rows.insert(row(tree, key), RowChange::Delete);
+                }
+            }
+            Op::DeleteRange(tree, range) => {
+                self.rows
+                    .retain(|(of, key), _| of != tree || !range.contains(key));
+                if !self.created.contains(tree) && !range.is_empty() {
+                    self.ranges.push((*tree, range.clone()));
+                }
+            }
+            Op::Merge(tree, key, operand) => {
+                let hidden = self.created.contains(tree) || self.deletes(*tree, key);
+                let merged = match self.rows.get(&row(tree, key)) {
+                    Some(RowChange::Put(value)) => RowChange::Put(union(value, operand).into()),
+                    Some(RowChange::Merge(before)) => {
+                        RowChange::Merge(union(before, operand).into())
+                    }
+                    None if !hidden => RowChange::Merge(operand.clone()),
+                    _ => RowChange::Put(operand.clone()),
+                };
+                self.rows.insert(row(tree, key), merged);
             }
         }
     }
-    net
+
+    /// Whether a range that it deletes has the key.
+    fn deletes(&self, tree: TreeId, key: &[u8]) -> bool {
+        let mut ranges = self.ranges.iter();
+        ranges.any(|(of, range)| *of == tree && range.contains(key))
+    }
+
+    /// Whether nothing is written: then it is no commit.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.ranges.is_empty()
+    }
+
+    /// Whether `shown`, with the catalog left out, is the same: of ranges, as far as the keys
+    /// go that there can be.
+    pub(super) fn compare<'a>(&self, shown: impl Iterator<Item = &'a Mutation>) -> Check {
+        let mut found = Self::default();
+        for mutation in shown {
+            let Mutation { tree, key, change } = mutation;
+            if let RowChange::DeleteRange { end } = change {
+                if found.rows.keys().any(|(of, _)| of == tree) {
+                    return Err("a range is deleted behind the rows of its tree".to_owned());
+                }
+                let end = end.as_ref().map(|end| end.to_vec());
+                let end = end.map_or(Bound::Unbounded, Bound::Excluded);
+                let range = KeyRange::from_bounds(Bound::Included(key.to_vec()), end);
+                found.ranges.push((*tree, range));
+            } else {
+                found.rows.insert((*tree, key.to_vec()), change.clone());
+            }
+        }
+        same("the entry", &self.rows, &found.rows)?;
+        for (tree, _) in self.ranges.iter().chain(&found.ranges) {
+            for key in all_keys() {
+                let what = "whether the entry deletes a key by a range";
+                let deletes = |net: &Self| (*tree, &key[..], net.deletes(*tree, &key));
+                same(what, &deletes(self), &deletes(&found))?;
+            }
+        }
+        Ok(())
+    }
 }
+
+/// All keys that are ever used.
+pub(super) fn all_keys() -> Vec<Key> {
+    let mut keys = vec![Vec::new(), vec![0xff; 2], vec![b'l'; 300]];
+    keys.extend((0..KEYS).map(|n| format!("k{n}").into_bytes()));
+    keys
+}
+
+/// How many ordinary keys there are at most.
+pub(super) const KEYS: u64 = 60;
 
 /// All commits that were ever submitted and may have happened, by index.
 #[derive(Debug, Default)]

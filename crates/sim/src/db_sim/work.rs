@@ -1,20 +1,15 @@
 //! What happens while the database lives.
 
-use std::ops::Bound;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use nexusbase_db::{
-    Bytes, CommitError, CommitHandle, Durability, Error, KeyRange, Transaction, TreeId, View,
-};
+use nexusbase_db::{CommitError, CommitHandle, Durability, Error, Transaction};
 use nexusbase_io::sim::SimRng;
 
 use super::Sim;
-use super::look::{direction, rows};
-use super::model::{Op, Scanned, State, Step, same};
+use super::model::{Net, Op, Step, same};
+use super::transaction::{Dice, Work, tell};
 use crate::Check;
-
-const NAMES: [&str; 4] = ["accounts", "b", "index", "zz"];
 
 /// A transaction that is being worked on.
 pub(super) struct OpenTransaction {
@@ -22,24 +17,12 @@ pub(super) struct OpenTransaction {
     work: Work,
 }
 
-/// What a transaction should see, and what it did.
-struct Work {
-    /// Its snapshot with its own changes.
-    local: State,
-    steps: Vec<Step>,
-}
-
-/// What is drawn at random for the steps of transactions.
-struct Dice {
-    rng: SimRng,
-    value_bytes: u64,
-}
-
 impl Sim {
     fn dice(&mut self) -> Dice {
         Dice {
             rng: SimRng::new(self.world.rng.next_u64()),
             value_bytes: self.value_bytes,
+            keys: self.keys,
         }
     }
 
@@ -61,7 +44,7 @@ impl Sim {
         let one = self.world.rng.index(life.transactions.len());
         let OpenTransaction { tx, work } = &mut life.transactions[one];
         for _ in 0..=self.world.rng.below(3) {
-            work.step(tx, &mut dice)?;
+            work.step(&mut self.world, tx, &mut dice)?;
         }
         Ok(())
     }
@@ -79,7 +62,7 @@ impl Sim {
         let OpenTransaction { tx, work } = life.transactions.remove(one);
         let before = tx.snapshot_index().get();
         match tx.commit() {
-            Ok(handle) => self.accepted(handle, work, before)?,
+            Ok(handle) => self.accepted(handle, &work, before)?,
             Err(CommitError::Conflict { .. }) if self.timeline.last() > before => {
                 self.world.story.tell("a commit is refused: conflict");
                 self.world.story.report.conflicts += 1;
@@ -96,7 +79,8 @@ impl Sim {
     /// Runs a transaction as users do, with automatic retry.
     pub(super) fn transact(&mut self) -> Check {
         let mut dice = self.dice();
-        let (stay, timeline) = (self.world.rng.chance(0.7), &mut self.timeline);
+        let stay = self.world.rng.chance(0.7);
+        let (world, timeline) = (&mut self.world, &mut self.timeline);
         let Some(life) = &mut self.life else {
             return Ok(());
         };
@@ -107,7 +91,7 @@ impl Sim {
             let steps = Vec::new();
             let mut work = Work { local, steps };
             for _ in 0..3 {
-                wrong = wrong.clone().and_then(|()| work.step(tx, &mut dice));
+                wrong = wrong.clone().and_then(|()| work.step(world, tx, &mut dice));
             }
             Ok::<_, Error>((work, tx.snapshot_index().get()))
         });
@@ -115,16 +99,36 @@ impl Sim {
         // Earlier ones may have been refused for lack of space meanwhile.
         self.hear_answers()?;
         match started {
-            Ok(((work, before), handle)) => self.accepted(handle, work, before)?,
+            Ok(((work, before), handle)) => self.accepted(handle, &work, before)?,
             Err(Error::Commit(CommitError::Stopped(_))) if self.has_stopped() => return Ok(()),
             Err(e) => return Err(format!("transact: {e}")),
         }
         if stay { self.wait_for_one() } else { Ok(()) }
     }
 
-    fn accepted(&mut self, handle: CommitHandle, work: Work, before: u64) -> Check {
-        let changes = |step: &Step| matches!(step, Step::Change(_));
-        if !work.steps.iter().any(changes) {
+    /// Many transactions, one after the other, and housekeeping among them.
+    pub(super) fn burst(&mut self) -> Check {
+        for _ in 0..self.world.rng.below(40) {
+            if self.world.disk.is_crashed() || self.has_stopped() {
+                break;
+            }
+            self.transact()?;
+            if self.world.rng.chance(0.3) {
+                self.housekeeping()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn accepted(&mut self, handle: CommitHandle, work: &Work, before: u64) -> Check {
+        let ops: Vec<Op> = work
+            .steps
+            .iter()
+            .filter_map(Step::change)
+            .cloned()
+            .collect();
+        let trees = |op: &Op| matches!(op, Op::Create(..) | Op::Drop(..));
+        if !ops.iter().any(trees) && Net::of(&ops).is_empty() {
             let index = handle.wait().map_err(|e| format!("a read failed: {e}"))?;
             return same("a transaction that only reads", &before, &index.get());
         }
@@ -133,14 +137,6 @@ impl Sim {
             .head
             .replay(&work.steps)
             .map_err(|e| format!("a commit was accepted that is not serializable: {e}"))?;
-        let ops: Vec<Op> = work
-            .steps
-            .into_iter()
-            .filter_map(|step| match step {
-                Step::Change(op) => Some(op),
-                _ => None,
-            })
-            .collect();
         let text: Vec<String> = ops.iter().map(tell).collect();
         let index = self.timeline.push(ops, head);
         self.world
@@ -168,13 +164,41 @@ impl Sim {
         let Some(life) = &self.life else {
             return Ok(());
         };
-        life.db.housekeeping_step();
-        self.world.story.tell("housekeeping");
+        // One step at a time, so that there are all states between them; or until all is done.
+        for _ in 0..[1, 1, 1, 3, 10, 30][self.world.rng.index(6)] {
+            life.db.housekeeping_step();
+        }
+        let failure = life.db.stats().background_failure;
+        self.world.story.tell(format!("housekeeping: {failure:?}"));
+        if failure.is_some_and(|failure| self.world.tight && failure.contains("No space")) {
+            self.world.story.report.full += 1;
+        }
         if matches!(self.durability, Durability::Interval(_)) && life.db.stopped().is_none() {
             let visible = life.db.snapshot().index().get();
             self.timeline.acknowledge(visible, true);
         }
         Ok(())
+    }
+
+    /// Gives the disk less room, or all that it wants: then what could not be done before is.
+    pub(super) fn change_capacity(&mut self) -> Check {
+        let was_tight = self.world.tight;
+        self.world.change_capacity(3);
+        let Some(life) = &self.life else {
+            return Ok(());
+        };
+        if self.world.tight || !was_tight || life.stopped {
+            return Ok(());
+        }
+        self.world.clear_faults();
+        for _ in 0..100 {
+            life.db.housekeeping_step();
+        }
+        same(
+            "background work",
+            &None,
+            &life.db.stats().background_failure,
+        )
     }
 
     pub(super) fn has_stopped(&self) -> bool {
@@ -240,122 +264,5 @@ impl Sim {
             }
         }
         Ok(())
-    }
-}
-
-fn tell(op: &Op) -> String {
-    match op {
-        Op::Create(name, tree) => format!("create {name} = {tree}"),
-        Op::Drop(name, tree) => format!("drop {name} = {tree}"),
-        Op::Put(tree, key, value) => {
-            let key = String::from_utf8_lossy(key);
-            format!("{tree}/{key:.12} = {} bytes", value.len())
-        }
-        Op::Delete(tree, key) => format!("delete {tree}/{:.12}", String::from_utf8_lossy(key)),
-    }
-}
-
-impl Work {
-    /// One random step, and whether it shows what it should.
-    fn step(&mut self, tx: &mut Transaction, dice: &mut Dice) -> Check {
-        let name = NAMES[dice.rng.index(NAMES.len())];
-        let found = tx.tree(name).map_err(|e| format!("find tree: {e}"))?;
-        same("find", &self.local.trees.get(name).copied(), &found)?;
-        self.steps.push(Step::Find(name.to_owned(), found));
-        let Some(tree) = found else {
-            let tree = tx
-                .create_tree(name)
-                .map_err(|e| format!("create tree: {e}"))?;
-            self.change(Op::Create(name.to_owned(), tree));
-            return Ok(());
-        };
-        match dice.rng.below(100) {
-            0..=2 => {
-                let there = tx.drop_tree(name).map_err(|e| format!("drop tree: {e}"))?;
-                same("dropping a tree", &true, &there)?;
-                self.change(Op::Drop(name.to_owned(), tree));
-                if tx.put(tree, b"k", b"").is_ok() {
-                    return Err(format!("tree {tree} is dropped and takes writes"));
-                }
-                if tx.get(tree, b"k1").is_ok() {
-                    return Err(format!("tree {tree} is dropped and can be read"));
-                }
-                Ok(())
-            }
-            3..=54 => {
-                let (key, value) = (dice.key(), dice.value());
-                tx.put(tree, &key, &value)
-                    .map_err(|e| format!("put: {e}"))?;
-                self.change(Op::Put(tree, key, value));
-                Ok(())
-            }
-            55..=69 => {
-                let key = dice.key();
-                tx.delete(tree, &key).map_err(|e| format!("delete: {e}"))?;
-                self.change(Op::Delete(tree, key));
-                Ok(())
-            }
-            70..=89 => {
-                let key = dice.key();
-                let found = tx.get(tree, &key).map_err(|e| format!("get: {e}"))?;
-                same("get", &self.local.get(tree, &key), &found)?;
-                self.steps.push(Step::Get(tree, key, found));
-                Ok(())
-            }
-            _ => self.scan(tx, tree, dice),
-        }
-    }
-
-    fn change(&mut self, op: Op) {
-        self.local.apply(&op);
-        self.steps.push(Step::Change(op));
-    }
-
-    fn scan(&mut self, tx: &Transaction, tree: TreeId, dice: &mut Dice) -> Check {
-        let range = KeyRange::from_bounds(dice.bound(), dice.bound());
-        let direction = direction(dice.rng.chance(0.5));
-        let limit = [1, 3, usize::MAX][dice.rng.index(3)];
-        let found = rows(tx, tree, range.clone(), direction, limit)?;
-        let expected = self.local.scan(tree, &range, direction, limit);
-        same("scan", &expected, &found)?;
-        self.steps.push(Step::Scan(Scanned {
-            tree,
-            range,
-            direction,
-            limit,
-            rows: found,
-        }));
-        Ok(())
-    }
-}
-
-impl Dice {
-    fn key(&mut self) -> Vec<u8> {
-        match self.rng.below(20) {
-            0 => Vec::new(),
-            1 => vec![0xff; 2],
-            2 => vec![b'l'; 300],
-            _ => format!("k{}", self.rng.below(9)).into_bytes(),
-        }
-    }
-
-    fn bound(&mut self) -> Bound<Vec<u8>> {
-        match self.rng.below(4) {
-            0 => Bound::Included(self.key()),
-            1 => Bound::Excluded(self.key()),
-            _ => Bound::Unbounded,
-        }
-    }
-
-    fn value(&mut self) -> Bytes {
-        let length = match self.rng.below(200) {
-            0 => 70_000 + self.rng.below(30_000),
-            1..=100 => self.rng.below(40),
-            _ => self.rng.below(self.value_bytes),
-        };
-        let mut start = [0; 16];
-        self.rng.fill(&mut start);
-        let length = usize::try_from(length).unwrap_or(0);
-        (0..length).map(|at| start[at % 16]).collect()
     }
 }
