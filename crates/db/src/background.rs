@@ -36,6 +36,9 @@ pub(crate) struct Workers {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// Which of the two a thread listens to.
+type WhichBell = fn(&Bells) -> &Bell;
+
 /// One of the two kinds of work.
 type Step = fn(&Core) -> Result<bool, StepError>;
 
@@ -46,7 +49,7 @@ impl Workers {
             core,
             threads: Vec::new(),
         };
-        let work: [(&str, fn(&Bells) -> &Bell, Step); 2] = [
+        let work: [(&str, WhichBell, Step); 2] = [
             ("nexusbase-flush", |bells| &bells.flush, flush_step),
             ("nexusbase-compact", |bells| &bells.compact, compact_step),
         ];

@@ -422,7 +422,7 @@ mod tests {
                     }
                     _ => {
                         let keys = (0..=rng.below(3)).map(|_| format!("{:03}", rng.below(300)));
-                        let keys: std::collections::BTreeSet<String> = keys.collect();
+                        let keys: BTreeSet<String> = keys.collect();
                         let mutations: Vec<Mutation> = keys
                             .iter()
                             .map(|key| Mutation {

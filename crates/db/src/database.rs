@@ -109,8 +109,9 @@ pub struct Stats {
     pub memory_rows: u64,
     /// What they take, approximately.
     pub memory_bytes: u64,
-    /// How far flushes and compactions are behind: from 0.5 on, writers are slowed down.
-    pub pressure: f64,
+    /// How far flushes and compactions are behind, in thousandths of what is tolerated: from 500 on,
+    /// writers are slowed down.
+    pub pressure_thousandths: u64,
     /// How long writers were made to wait for that since the database was opened.
     pub slowed: Duration,
     /// The last failure of a flush or compaction, if none has worked since.
@@ -374,7 +375,7 @@ impl Database {
             trees: forest.trees.len(),
             memory_rows: forest.trees.values().map(|tree| tree.entries).sum(),
             memory_bytes: forest.trees.values().map(|tree| tree.bytes).sum(),
-            pressure: core.forest.pressure().level,
+            pressure_thousandths: core.forest.pressure().thousandths,
             slowed: Duration::from_micros(core.slowed_us.load(Ordering::Relaxed)),
             background_failure: core.failure.get(),
             forest,
@@ -434,8 +435,10 @@ impl Core {
     fn pace(&self, bytes: usize) {
         let delay = self.forest.pressure().delay(bytes);
         if !delay.is_zero() && self.has_threads.load(Ordering::Relaxed) {
-            self.slowed_us
-                .fetch_add(delay.as_micros() as u64, Ordering::Relaxed);
+            self.slowed_us.fetch_add(
+                u64::try_from(delay.as_micros()).unwrap_or(u64::MAX),
+                Ordering::Relaxed,
+            );
             // The visible index never gets there: this waits for the time to pass.
             self.registry.visible.wait_beyond(u64::MAX, delay);
         }

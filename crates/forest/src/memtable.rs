@@ -226,11 +226,13 @@ impl Memtable {
     }
 
     /// The lowest seqno of a version.
+    #[cfg(test)]
     pub(crate) fn min_seqno(&self) -> Option<Seqno> {
         (!self.is_empty()).then(|| Seqno::new(self.min_seqno.load(Ordering::Relaxed)))
     }
 
     /// The highest seqno of a version.
+    #[cfg(test)]
     pub(crate) fn max_seqno(&self) -> Option<Seqno> {
         (!self.is_empty()).then(|| Seqno::new(self.max_seqno.load(Ordering::Relaxed)))
     }

@@ -11,10 +11,10 @@ use std::time::Duration;
 use crate::forest::{Forest, Sealing};
 
 /// How far behind background work is.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pressure {
-    /// 0 while background work keeps up; at 1 and above it is as far behind as it may get.
-    pub level: f64,
+    /// 0 while background work keeps up; at 1000 and above it is as far behind as it may get.
+    pub thousandths: u64,
 }
 
 /// The pressure at which writers begin to be slowed down.
@@ -37,11 +37,12 @@ impl Pressure {
     /// How long a writer of `bytes` should wait before it goes on.
     #[must_use]
     pub fn delay(&self, bytes: usize) -> Duration {
-        if self.level <= EASY {
+        let level = self.thousandths as f64 / 1000.0;
+        if level <= EASY {
             return Duration::ZERO;
         }
         // Quadratic: hardly felt at first, and certain to stop the backlog in the end.
-        let over = ((self.level - EASY) / (1.0 - EASY)).min(4.0);
+        let over = ((level - EASY) / (1.0 - EASY)).min(4.0);
         let kib = bytes as f64 / 1024.0;
         FULL_DELAY_PER_KIB.mul_f64(over * over * kib).min(DELAY_MAX)
     }
@@ -51,9 +52,8 @@ impl Forest {
     /// How far behind flushes and compactions are. Costs one load.
     #[must_use]
     pub fn pressure(&self) -> Pressure {
-        let thousandths = self.pressure.load(Ordering::Relaxed);
         Pressure {
-            level: thousandths as f64 / 1000.0,
+            thousandths: self.pressure.load(Ordering::Relaxed),
         }
     }
 

@@ -106,15 +106,6 @@ impl KeyRange {
             Bound::Unbounded => key.is_empty(),
         }
     }
-
-    /// Cuts off `key` and what a scan in `direction` has met before it.
-    pub(crate) fn cut_through(&mut self, key: &[u8], direction: Direction) {
-        let bound = Bound::Excluded(key.to_vec());
-        match direction {
-            Direction::Forward => self.start = bound,
-            Direction::Reverse => self.end = bound,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -102,6 +102,7 @@ impl RangeDeletes {
     }
 
     /// Whether a row is hidden from a reader at `at`.
+    #[cfg(test)]
     pub(crate) fn hides(&self, key: &[u8], row: Seqno, purged_through: Seqno, at: Seqno) -> bool {
         self.covering(key, at)
             .is_some_and(|seqno| seqno > row.max(purged_through))

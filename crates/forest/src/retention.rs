@@ -41,6 +41,7 @@ impl Retention {
     }
 
     /// Whether a read at `at` finds all that it may see.
+    #[cfg(test)]
     pub(crate) fn is_readable(&self, at: Seqno) -> bool {
         at >= self.floor || self.pins.binary_search(&at).is_ok()
     }

@@ -161,7 +161,7 @@ fn key(prefix: char, group: usize) -> Bytes {
 /// Some are kept apart from their keys.
 fn value(at: u64) -> Bytes {
     let mut value = at.to_be_bytes().to_vec();
-    value.resize(if at % 5 == 0 { 50 } else { 12 }, b'.');
+    value.resize(if at.is_multiple_of(5) { 50 } else { 12 }, b'.');
     value.into()
 }
 
@@ -348,7 +348,8 @@ fn carry_out(plan: &Plan) {
             snapshots.publish(at);
             // As slow as background work needs, and now and then as readers need.
             let readers_behind = || at > 200 + 20 * reads.load(Ordering::Relaxed);
-            while (forest.pressure().level > 1.0 || readers_behind()) && !snapshots.is_over() {
+            while (forest.pressure().thousandths > 1000 || readers_behind()) && !snapshots.is_over()
+            {
                 std::thread::yield_now();
             }
             if snapshots.failed.load(Ordering::Acquire) {

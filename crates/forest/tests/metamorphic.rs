@@ -1,6 +1,10 @@
 //! The same work under many layouts gives the same answers: how rows lie on disk, and when
 //! background work is done, is nobody's business but the forest's.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 

@@ -107,7 +107,7 @@ fn a_replay_refuses_changes_outside_its_entries() {
         vec![(Seqno::new(at), mutation)]
     };
     forest
-        .replay(Seqno::new(2), &[create.clone()], change(2))
+        .replay(Seqno::new(2), std::slice::from_ref(&create), change(2))
         .unwrap();
     for at in [2, 5] {
         let refused = forest.replay(Seqno::new(4), &[], change(at));

@@ -200,7 +200,7 @@ fn gauges(stats: &Stats, stopped: bool) -> Vec<Figure> {
         (
             "db_pressure_thousandths",
             "How far flushes and compactions are behind; writers are slowed down from 500 on",
-            (stats.pressure * 1000.0) as u64,
+            stats.pressure_thousandths,
         ),
         (
             "db_background_failing",

@@ -292,6 +292,7 @@ impl<F: FnMut(&[u8]) -> bool> Sieve<F> {
 
     /// Up to where range deletes are worked into what came out: none up to there hides a row that
     /// came out, or may.
+    #[cfg(test)]
     pub(crate) fn purged_through(&self) -> Seqno {
         self.rules.purged_through()
     }

@@ -38,12 +38,6 @@ impl MemtableCursor {
         };
         self.at = spot.and_then(row);
     }
-
-    /// Key and value of the row it is at, without copying them.
-    pub(crate) fn shared(&self) -> Option<(&bytes::Bytes, &super::MemCell)> {
-        let row = self.table.tree.row(self.at?.row);
-        Some((&row.key, &row.cell))
-    }
 }
 
 impl RowCursor for MemtableCursor {

@@ -202,6 +202,7 @@ impl BlockBuilder {
         row_block::memory(self.rows, self.memory)
     }
 
+    #[cfg(test)]
     pub(crate) const fn rows(&self) -> usize {
         self.rows
     }

@@ -92,11 +92,13 @@ impl FilterBuilder {
     }
 
     /// How many keys it has.
+    #[cfg(test)]
     pub(crate) const fn len(&self) -> usize {
         self.hashes.len()
     }
 
     /// About how long the filter would be.
+    #[cfg(test)]
     pub(crate) const fn bytes(&self, bits_per_key: u32) -> usize {
         1 + LINE * lines_for(self.hashes.len(), bits_per_key)
     }

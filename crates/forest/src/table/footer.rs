@@ -159,7 +159,7 @@ pub(crate) fn decode_meta(raw: &[u8]) -> Result<(TreeId, String, TableMeta), Str
     let kind = String::from_utf8(input.bytes()?.to_vec())
         .map_err(|_| "the name of its kind is not UTF-8".to_owned())?;
     let table = edit::table(&mut input)?;
-    if !(input.left() == 0) {
+    if input.left() != 0 {
         return Err(format!("{} bytes follow it", input.left()));
     }
     Ok((tree, kind, table))

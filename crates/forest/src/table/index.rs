@@ -143,7 +143,7 @@ impl Index {
         for _ in 0..count {
             parsed.entry(&mut input, kind, &mut end, file_bytes)?;
         }
-        if !(input.left() == 0) {
+        if input.left() != 0 {
             return Err(format!("{} bytes follow its last entry", input.left()));
         }
         let separators = parsed.separators();

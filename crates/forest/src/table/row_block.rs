@@ -68,7 +68,6 @@ pub(crate) struct RowBlock {
     /// How many first bytes all keys share.
     prefix: usize,
     plain: bool,
-    max_seqno: Seqno,
 }
 
 impl RowBlock {
@@ -92,11 +91,6 @@ impl RowBlock {
         self.plain
     }
 
-    /// The newest seqno; zero if there are no rows.
-    pub(crate) const fn max_seqno(&self) -> Seqno {
-        self.max_seqno
-    }
-
     /// The memory that it takes.
     pub(crate) const fn memory_bytes(&self) -> usize {
         size_of::<Self>() + self.data.len()
@@ -116,6 +110,7 @@ impl RowBlock {
 
     /// The seqno of the row at `index`.
     #[inline]
+    #[cfg(test)]
     pub(crate) fn seqno(&self, index: usize) -> Seqno {
         self.stored(self.offset(index)).seqno
     }

@@ -4,7 +4,7 @@
 //! the footer. What has been written goes to the file in large pieces. Nothing refers to the file
 //! before [`TableWriter::finish`] has synced it; the folder's entry is the caller's to sync.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -44,7 +44,6 @@ pub(crate) struct TableOptions {
 #[derive(Debug)]
 pub(crate) struct TableWriter {
     file: Arc<dyn File>,
-    path: PathBuf,
     id: FileId,
     tree: TreeId,
     kind: TreeKind,
@@ -80,7 +79,6 @@ impl TableWriter {
     ) -> Result<Self, DiskError> {
         Ok(Self {
             file: fs.create(path)?,
-            path: path.to_path_buf(),
             id,
             tree,
             kind,
@@ -277,10 +275,5 @@ impl TableWriter {
             self.file.sync_data()?;
         }
         Ok(Some(meta))
-    }
-
-    /// Where the file is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 }

@@ -138,7 +138,7 @@ impl Runner {
             while self.forest().flush_step().map_err(text)? {}
             while self.forest().compact_step().map_err(text)? {}
             self.forest().remove_obsolete_step().map_err(text)?;
-        } else if self.forest().pressure().level > 1.0 {
+        } else if self.forest().pressure().thousandths > 1000 {
             // As slow as writers are made then.
             self.forest().flush_step().map_err(text)?;
         }

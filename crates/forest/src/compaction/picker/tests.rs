@@ -37,10 +37,6 @@ fn key(number: u64) -> Bytes {
     Bytes::copy_from_slice(&number.to_be_bytes())
 }
 
-fn number(key: &[u8]) -> u64 {
-    u64::from_be_bytes(key.try_into().unwrap())
-}
-
 fn table(id: u64, bytes: u64, first: u64, last: u64, seqnos: (u64, u64)) -> TableMeta {
     TableMeta {
         id: FileId(id),

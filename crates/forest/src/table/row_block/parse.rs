@@ -11,7 +11,6 @@ use super::{
     MEMORY_MAX, MORE, ROW_HEADER, RowBlock, SHAPE, Stored, TAG_SHIFT, WORD, buckets_for,
     fingerprint, first_bucket, head, memory, word,
 };
-use crate::Seqno;
 use crate::row::{BlobRef, FileId};
 use crate::table::block::{
     BLOB, BLOB_REF, DELETE, HAS_SEQNO, KEY_MAX, KIND, KIND_BITS, MERGE, PUT, SAME_KEY_LENGTH,
@@ -85,7 +84,6 @@ struct Parser<'a> {
     offset_mask: u32,
     last: Last,
     plain: bool,
-    max_seqno: u64,
 }
 
 /// What the next row may refer to.
@@ -138,7 +136,6 @@ impl<'a> Parser<'a> {
                 file: 0,
             },
             plain: true,
-            max_seqno: 0,
         })
     }
 
@@ -191,7 +188,6 @@ impl<'a> Parser<'a> {
             self.enter(hash_key(key), offset);
         }
         self.plain &= !same_key && matches!(tag & KIND_BITS, PUT | BLOB);
-        self.max_seqno = self.max_seqno.max(seqno);
         self.last.row = start;
         self.last.key = key_length;
         self.last.seqno = seqno;
@@ -286,7 +282,6 @@ impl<'a> Parser<'a> {
             offset_mask: self.offset_mask,
             prefix: 0,
             plain: self.plain,
-            max_seqno: Seqno::new(self.max_seqno),
         };
         if let Some(last) = block.rows.checked_sub(1) {
             block.prefix = common_prefix(block.key(0), block.key(last));
