@@ -15,6 +15,7 @@ use std::cmp::Ordering;
 
 use super::RowCursor;
 use crate::row::RowRef;
+use crate::table::separators::head;
 use crate::{Direction, DiskError, Seqno};
 
 #[cfg(test)]
@@ -31,6 +32,9 @@ pub(crate) struct MergeCursor<C> {
     direction: Direction,
     /// Whether the second in order has a row of the same key as the first.
     tied: bool,
+    /// The head of the second's key: it stands still while the first moves, so most steps need to
+    /// look at no other source.
+    limit: Option<u64>,
     /// A copy of the key to seek all sources around.
     key: Vec<u8>,
 }
@@ -43,6 +47,7 @@ impl<C: RowCursor> MergeCursor<C> {
             sources,
             direction: Direction::Forward,
             tied: false,
+            limit: None,
             key: Vec::new(),
         }
     }
@@ -64,7 +69,13 @@ impl<C: RowCursor> MergeCursor<C> {
         self.order
             .sort_unstable_by(|a, b| compare(sources, *a, *b, direction));
         self.tied = self.is_tied();
+        self.note_second();
         Ok(())
+    }
+
+    fn note_second(&mut self) {
+        let second = self.order.get(1).and_then(|i| self.sources[*i].row());
+        self.limit = second.map(|row| head(row.key));
     }
 
     fn is_tied(&self) -> bool {
@@ -117,8 +128,20 @@ impl<C: RowCursor> MergeCursor<C> {
         let Some(row) = self.sources[self.order[0]].row() else {
             self.order.remove(0);
             self.tied = self.is_tied();
+            self.note_second();
             return;
         };
+        let Some(limit) = self.limit else {
+            return;
+        };
+        let is_before = match direction {
+            Direction::Forward => head(row.key) < limit,
+            Direction::Reverse => head(row.key) > limit,
+        };
+        if is_before {
+            self.tied = false;
+            return;
+        }
         let Some(&second) = self.order.get(1) else {
             return;
         };
@@ -148,6 +171,7 @@ impl<C: RowCursor> MergeCursor<C> {
             + self.order[1 + known..]
                 .partition_point(|i| compare(sources, *i, lead, direction) == Ordering::Less);
         self.order[..=before].rotate_left(1);
+        self.note_second();
         before
     }
 

@@ -123,7 +123,8 @@ impl Separators {
 }
 
 /// The first eight bytes as a number that orders as they do, up to zeros at the end.
-fn head(key: &[u8]) -> u64 {
+#[inline]
+pub(crate) fn head(key: &[u8]) -> u64 {
     match key.first_chunk() {
         Some(bytes) => u64::from_be_bytes(*bytes),
         None => {
