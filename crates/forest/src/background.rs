@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::blob::BlobFile;
 use crate::compaction::picker::Busy;
@@ -36,6 +37,8 @@ pub(crate) struct Background {
     pub(crate) obsolete: Vec<Obsolete>,
     /// The manifest could not be written: nothing more can be done until it is opened anew.
     pub(crate) failed: Option<StepError>,
+    /// Tables that could not be compacted, and until which turn they are left alone.
+    pub(crate) set_aside: BTreeMap<FileId, u64>,
     /// Counted up with each compaction, so that every tree and table has its turn.
     pub(crate) turn: u64,
 }
@@ -88,6 +91,9 @@ impl Forest {
         flushed: Option<&SealedSet>,
     ) -> Result<(), StepError> {
         let mut manifest = self.manifest.lock();
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err(StepError::Stopped);
+        }
         let mut state = {
             let background = self.background.lock();
             if let Some(failed) = &background.failed {
@@ -204,18 +210,19 @@ impl Forest {
                 .collect()
         };
         let count = free.len();
-        let mut free = free.into_iter();
-        while let Some(obsolete) = free.next() {
+        let mut failed = None;
+        for obsolete in free {
             if let Err(error) = self.fs.remove(&obsolete.path)
                 && !error.is_not_found()
             {
-                let mut background = self.background.lock();
-                background.obsolete.push(obsolete);
-                background.obsolete.extend(free);
-                return Err(StepError::Disk(DiskError::from(error)));
+                self.background.lock().obsolete.push(obsolete);
+                failed = Some(DiskError::from(error));
             }
         }
-        Ok(count)
+        match failed {
+            Some(error) => Err(StepError::Disk(error)),
+            None => Ok(count),
+        }
     }
 }
 

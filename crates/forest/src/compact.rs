@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::TreeId;
 use crate::background::{Background, Opened};
 use crate::compaction::picker::{self, Action, Circumstances, Job, Reason, Shape};
 use crate::error::StepError;
@@ -18,6 +17,10 @@ use crate::source::Source;
 use crate::table::cursor::Run;
 use crate::table::reader::Table;
 use crate::tree::Tree;
+use crate::{DiskError, TreeId};
+
+/// For how many turns a table is left alone that could not be read or rewritten.
+const ASIDE_TURNS: u64 = 60;
 
 /// A job that was picked; nobody else works on its tables until it is dropped.
 struct Claimed<'a> {
@@ -158,6 +161,7 @@ impl Forest {
             busy,
             turn,
             removing,
+            set_aside,
             ..
         } = &mut *background;
         *turn = turn.wrapping_add(1);
@@ -179,6 +183,10 @@ impl Forest {
             let Some(job) = picker::pick(files, &shape, &now) else {
                 continue;
             };
+            let is_aside = |id| set_aside.get(&id).is_some_and(|until| *turn < *until);
+            if job.inputs.iter().any(|(_, table)| is_aside(table.id)) {
+                continue;
+            }
             let score = picker::score(files, &shape);
             if best.as_ref().is_none_or(|(best, ..)| score > *best) {
                 best = Some((score, *id, job));
@@ -194,6 +202,24 @@ impl Forest {
     }
 
     fn compact(&self, claimed: &Claimed<'_>) -> Result<(), StepError> {
+        let done = self.carry_out(claimed);
+        if let Err(StepError::Disk(error)) = &done
+            && !error.is_no_space()
+        {
+            // Other trees have their turn, or one damaged table would stop them all.
+            let mut background = self.background.lock();
+            let until = match error {
+                DiskError::Corrupt(_) => u64::MAX,
+                DiskError::Io(_) => background.turn.saturating_add(ASIDE_TURNS),
+            };
+            let inputs = claimed.job.inputs.iter();
+            let inputs = inputs.map(|(_, table)| (table.id, until));
+            background.set_aside.extend(inputs);
+        }
+        done
+    }
+
+    fn carry_out(&self, claimed: &Claimed<'_>) -> Result<(), StepError> {
         let (id, job) = (claimed.id, &claimed.job);
         let mut edit = Edit::default();
         let inputs = job.inputs.iter();

@@ -42,6 +42,15 @@ impl Forest {
     /// When the disk does not take it: everything is as before and it may be tried again, unless
     /// it is [`StepError::Manifest`].
     pub fn flush_step(&self) -> Result<bool, StepError> {
+        self.flush_step_up_to(Seqno::MAX)
+    }
+
+    /// As [`Forest::flush_step`], but only if the memtables hold nothing behind `sure`: what the
+    /// log is not sure to have after a power cut must not be in tables.
+    ///
+    /// # Errors
+    /// As [`Forest::flush_step`].
+    pub fn flush_step_up_to(&self, sure: Seqno) -> Result<bool, StepError> {
         {
             let mut background = self.background.lock();
             if background.flushing {
@@ -50,7 +59,8 @@ impl Forest {
             background.flushing = true;
         }
         let _turn = Turn(self);
-        let Some(set) = self.sealing.lock().sets.front().cloned() else {
+        let set = self.sealing.lock().sets.front().cloned();
+        let Some(set) = set.filter(|set| set.through <= sure) else {
             return Ok(false);
         };
         self.flush(&set)?;

@@ -35,7 +35,7 @@ impl Seqno {
     pub const ZERO: Self = Self(0);
 
     /// Above every entry, for looking up the newest version of a key.
-    pub(crate) const MAX: Self = Self(u64::MAX);
+    pub const MAX: Self = Self(u64::MAX);
 
     /// The seqno of the entry with this index.
     #[must_use]

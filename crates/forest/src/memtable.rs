@@ -154,14 +154,16 @@ impl Memtable {
     pub(crate) fn new(expected_bytes: u64) -> Self {
         let filter = Filter::new(expected_bytes);
         let (tree, growth) = Tree::new();
-        let bytes = size_of::<Self>() as u64 + filter.bytes() + growth.bytes;
+        let filter_bytes = filter.bytes();
+        let bytes = size_of::<Self>() as u64 + filter_bytes + growth.bytes;
         Self {
             filter,
             tree,
             writer: Mutex::new(Writer {
                 growth,
                 fill: Fill::default(),
-                payload: 0,
+                // From here on, what later stages of the filter take is added.
+                payload: filter_bytes,
             }),
             bytes: AtomicU64::new(bytes),
             versions: AtomicU64::new(0),

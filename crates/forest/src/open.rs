@@ -50,8 +50,6 @@ impl Forest {
             },
         )?;
         let state = manifest.state().clone();
-        // Only what is of no use: everything that is has been opened.
-        remove_unreferenced(&*fs, dir, &state)?;
         let through = state.flushed_through;
         Ok(Self {
             horizon: Horizon::new(through),
@@ -63,7 +61,7 @@ impl Forest {
             applier: Mutex::default(),
             manifest: Mutex::new(manifest),
             background: Mutex::new(Background {
-                next_file: state.next_file.max(1),
+                next_file: next_file(&*fs, dir, &state).map_err(OpenError::from)?,
                 state,
                 ..Background::default()
             }),
@@ -76,6 +74,16 @@ impl Forest {
             cache,
             fs,
         })
+    }
+
+    /// Removes the files that a process which ended too early has left behind. To be called when it
+    /// is sure that this forest and its log belong together, and before the first step: later
+    /// files may get the same names.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or a file not removed.
+    pub fn remove_unreferenced(&self) -> Result<(), DiskError> {
+        remove_unreferenced(&*self.fs, &self.dir, &self.background.lock().state.clone())
     }
 
     /// Whether there is a forest in `dir`.
@@ -137,23 +145,29 @@ fn table_path(dir: &Path, id: FileId) -> PathBuf {
     dir.join(format!("{:016x}.tbl", id.0))
 }
 
+/// The number in the name of a table or blob file, and what the name ends in.
+fn file_of(name: &str) -> Option<(FileId, &str)> {
+    let (stem, ending) = name.split_once('.')?;
+    let number = u64::from_str_radix(stem, 16).ok()?;
+    (stem.len() == 16 && matches!(ending, "tbl" | "blob")).then_some((FileId(number), ending))
+}
+
+/// Above every number that is in use, even by a file that is of no use.
+fn next_file(fs: &dyn Fs, dir: &Path, state: &State) -> Result<u64, DiskError> {
+    let names = fs.list(dir)?;
+    let found = names.iter().filter_map(|name| file_of(name));
+    let behind = found.map(|(id, _)| id.0.saturating_add(1));
+    Ok(behind.fold(state.next_file.max(1), u64::max))
+}
+
 /// Removes what a process that ended too early has left behind.
 fn remove_unreferenced(fs: &dyn Fs, dir: &Path, state: &State) -> Result<(), DiskError> {
     for name in fs.list(dir)? {
-        let Some((stem, ending)) = name.split_once('.') else {
-            continue;
-        };
-        let number = u64::from_str_radix(stem, 16)
-            .ok()
-            .filter(|_| stem.len() == 16);
-        let Some(id) = number.map(FileId) else {
-            continue;
-        };
-        // By its kind too: a number that a dead process has used for one is free for the other.
-        let is_of_use = match ending {
-            "tbl" => state.has_table(id),
-            "blob" => state.blobs.contains_key(&id),
-            _ => true,
+        // By its kind too: one number may have been used for both in two lives.
+        let is_of_use = match file_of(&name) {
+            Some((id, "tbl")) => state.has_table(id),
+            Some((id, _)) => state.blobs.contains_key(&id),
+            None => true,
         };
         if !is_of_use {
             fs.remove(&dir.join(&name))?;

@@ -60,10 +60,9 @@ impl Forest {
     /// To be called when a set was sealed or the tables have changed.
     pub(crate) fn measure_pressure(&self, sealing: &Sealing) {
         let roster = self.trees.load();
-        let l0 = roster
-            .iter()
-            .map(|(_, tree)| tree.tables.level0.len())
-            .max();
+        // Dropped trees are not compacted any more.
+        let trees = roster.iter().filter(|(_, tree)| tree.dropped.is_none());
+        let l0 = trees.map(|(_, tree)| tree.tables.level0.len()).max();
         let l0_max = self.options.l0_tables.max(1) * L0_FACTOR_MAX;
         let by_l0 = l0.unwrap_or(0) * 1000 / l0_max;
         let by_memory = sealing.sets.len() * 1000 / SEALED_MAX;

@@ -123,8 +123,18 @@ impl Forest {
     }
 }
 
-/// Every how many rows a job looks whether it is to end.
-const STOP_CHECK_ROWS: u32 = 1024;
+/// After how many bytes a job looks whether it is to end.
+const STOP_CHECK_BYTES: usize = 256 << 10;
+
+/// What a row costs beside its value, about.
+const ROW_BYTES: usize = 128;
+
+fn value_bytes(row: &RowRef<'_>) -> usize {
+    match row.cell {
+        Cell::Put(value) | Cell::Merge(value) => value.len(),
+        Cell::Delete | Cell::Blob(_) => 0,
+    }
+}
 
 /// Data blocks of a partition.
 const PARTITION_BLOCKS: usize = 256;
@@ -142,12 +152,14 @@ impl Work<'_> {
             zero_seqnos: true,
         });
         rows.seek_first()?;
-        let mut count = 0_u32;
+        let mut since_check = 0;
         while let Some(row) = rows.row() {
-            count = count.wrapping_add(1);
-            if count.is_multiple_of(STOP_CHECK_ROWS) && self.forest.stopping.load(Ordering::Relaxed)
-            {
-                return Err(StepError::Stopped);
+            since_check += ROW_BYTES + value_bytes(&row);
+            if since_check >= STOP_CHECK_BYTES {
+                since_check = 0;
+                if self.forest.stopping.load(Ordering::Relaxed) {
+                    return Err(StepError::Stopped);
+                }
             }
             let (purged, key_ends) = (rows.purged_through(), rows.key_ends());
             sieve.push(&row, purged, key_ends, &mut |row, purged| {

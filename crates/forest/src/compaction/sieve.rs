@@ -34,6 +34,7 @@ use crate::kind::TreeKind;
 use crate::range_delete::{RangeDeletes, RangeDeletesCursor, oldest_above};
 use crate::retention::Retention;
 use crate::row::{BlobRef, Cell, RowRef};
+use crate::table::block::VALUE_MAX;
 use crate::{Direction, Seqno};
 
 #[cfg(test)]
@@ -341,8 +342,19 @@ impl<F: FnMut(&[u8]) -> bool> Sieve<F> {
             }
             let one_reader =
                 held.stripe == next.stripe && next.stripe <= self.rules.retention.floor_stripe();
-            if one_reader && !matches!((held.form, next.form), (Form::Merge, Form::Blob(_))) {
-                Self::join(&mut self.rules, held, &mut self.value, value, &next);
+            let joined = match (held.form, next.form) {
+                _ if !one_reader => false,
+                (Form::Merge, Form::Blob(_)) => false,
+                (Form::Merge, Form::Put | Form::Merge) => {
+                    Self::unite(&mut self.rules, &mut self.value, value)
+                }
+                _ => true,
+            };
+            if joined {
+                if held.form == Form::Merge && next.form != Form::Merge {
+                    self.rules.set_form(held, Form::Put);
+                }
+                self.rules.add_weight(held, next.weight);
                 return Ok(());
             }
         } else if dropped {
@@ -355,21 +367,23 @@ impl<F: FnMut(&[u8]) -> bool> Sieve<F> {
         Ok(())
     }
 
-    /// Joins a row to the held one, which has the same reader.
-    fn join(rules: &mut Rules<F>, held: &mut Held, value: &mut Vec<u8>, older: &[u8], next: &Held) {
-        if held.form == Form::Merge {
-            if matches!(next.form, Form::Put | Form::Merge) {
-                match rules.kind.merge {
-                    Some(merge) => *value = merge(older, value),
-                    // It cannot have been written; the newest counts, as everywhere.
-                    None => rules.faults += 1,
-                }
-            }
-            if next.form != Form::Merge {
-                rules.set_form(held, Form::Put);
-            }
+    /// Merges an older value into the held one. Not if that would be more than a row can hold: then
+    /// both stay, and readers merge them.
+    fn unite(rules: &mut Rules<F>, value: &mut Vec<u8>, older: &[u8]) -> bool {
+        let Some(merge) = rules.kind.merge else {
+            // It cannot have been written; the newest counts, as everywhere.
+            rules.faults += 1;
+            return true;
+        };
+        if value.len().saturating_add(older.len()) > VALUE_MAX {
+            return false;
         }
-        rules.add_weight(held, next.weight);
+        let united = merge(older, value);
+        if united.len() > VALUE_MAX {
+            return false;
+        }
+        *value = united;
+        true
     }
 
     /// Lets the held row go, above `next`, which stays.

@@ -4,17 +4,17 @@
 //! the footer. What has been written goes to the file in large pieces. Nothing refers to the file
 //! before [`TableWriter::finish`] has synced it; the folder's entry is the caller's to sync.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use nexusbase_io::{File, Fs};
+use nexusbase_io::{self as io, File, Fs};
 
 use crate::aggregate::Aggregate;
 use crate::error::DiskError;
 use crate::kind::TreeKind;
 use crate::row::{BlobRef, Cell, FileId, RowRef};
-use crate::table::block::BlockBuilder;
+use crate::table::block::{BlockBuilder, KEY_MAX, VALUE_MAX};
 use crate::table::filter::{FilterBuilder, hash_key};
 use crate::table::footer::{FOOTER_BYTES, Footer, encode_meta};
 use crate::table::frame::{Compression, Handle, seal};
@@ -44,6 +44,7 @@ pub(crate) struct TableOptions {
 #[derive(Debug)]
 pub(crate) struct TableWriter {
     file: Arc<dyn File>,
+    path: PathBuf,
     id: FileId,
     tree: TreeId,
     kind: TreeKind,
@@ -79,6 +80,7 @@ impl TableWriter {
     ) -> Result<Self, DiskError> {
         Ok(Self {
             file: fs.create(path)?,
+            path: path.to_path_buf(),
             id,
             tree,
             kind,
@@ -102,7 +104,19 @@ impl TableWriter {
     }
 
     /// Adds a row, which must lie behind all others.
+    ///
+    /// # Errors
+    /// When the file cannot be written, or the row is larger than one that could be read again.
     pub(crate) fn add(&mut self, row: &RowRef<'_>) -> Result<(), DiskError> {
+        let value_bytes = match row.cell {
+            Cell::Put(value) | Cell::Merge(value) => value.len(),
+            Cell::Delete | Cell::Blob(_) => 0,
+        };
+        if row.key.len() > KEY_MAX || value_bytes > VALUE_MAX {
+            let reason = std::io::Error::from(std::io::ErrorKind::InvalidInput);
+            let error = io::Error::new("write a row that is too large to", &self.path, reason);
+            return Err(error.into());
+        }
         let same_key = self.first.is_some() && self.last == row.key;
         let full = self.block.bytes() >= self.options.block_bytes
             // Long keys that share much are short on disk and long in memory.

@@ -88,7 +88,9 @@ impl Runner {
 
     fn open(&self, dir: &Path) -> Result<Forest, String> {
         let fs = Arc::new(self.disk.clone());
-        Forest::open(fs, dir, self.options.clone()).map_err(text)
+        let forest = Forest::open(fs, dir, self.options.clone()).map_err(text)?;
+        forest.remove_unreferenced().map_err(|e| e.to_string())?;
+        Ok(forest)
     }
 
     fn forest(&self) -> &Forest {

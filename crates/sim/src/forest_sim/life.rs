@@ -38,7 +38,11 @@ impl Simulation for Sim {
         let options = self.options();
         let before = self.world.disk.operations();
         let fs = Arc::new(self.world.disk.for_this_life());
-        match Forest::open(fs, Path::new(DIR), options) {
+        let opened = Forest::open(fs, Path::new(DIR), options).and_then(|forest| {
+            forest.remove_unreferenced()?;
+            Ok(forest)
+        });
+        match opened {
             // It was the last operation, and it did not matter.
             Ok(_) if self.world.disk.is_crashed() => Ok(false),
             Ok(forest) => {

@@ -44,7 +44,9 @@ pub(crate) fn open(disk: &SimDisk, dir: &str) -> Result<Forest, OpenError> {
     options.level_ratio = 2;
     options.table_bytes = 500;
     options.manifest_bytes = 700;
-    Forest::open(Arc::new(disk.for_this_life()), Path::new(dir), options)
+    let forest = Forest::open(Arc::new(disk.for_this_life()), Path::new(dir), options)?;
+    forest.remove_unreferenced()?;
+    Ok(forest)
 }
 
 /// What the entry `n` does; the first creates the trees.

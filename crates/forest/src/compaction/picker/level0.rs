@@ -16,9 +16,10 @@ pub(super) fn pick(files: &TreeFiles, shape: &Shape, busy: &Busy, base: u8) -> O
     })
 }
 
-/// For when nothing else is to do, and no flush has come for a while: the newest tables become one, still in level 0, as long as none is
-/// much larger than all others together. Readers then look into two or three tables instead of a
-/// dozen, and because sizes at least double, a row is written a few times at most on its way.
+/// For when nothing else is to do, and no flush has come for a while: the newest tables become one,
+/// still in level 0, as long as none is much larger than all others together. Readers then look
+/// into two or three tables instead of a dozen, and because sizes at least double, a row is written
+/// a few times at most on its way.
 pub(crate) fn tidy(files: &TreeFiles, shape: &Shape, busy: &Busy) -> Option<Job> {
     let level0 = files.level(0);
     // As many as have no giant among them.
@@ -26,7 +27,9 @@ pub(crate) fn tidy(files: &TreeFiles, shape: &Shape, busy: &Busy) -> Option<Job>
         let sum = bytes(&level0[..*count]);
         let largest = level0[..*count].iter().map(|table| table.bytes).max();
         let largest = largest.unwrap_or(0);
-        sum <= shape.base_bytes && largest <= (sum - largest).saturating_mul(2)
+        sum <= shape.base_bytes
+            && largest <= (sum - largest).saturating_mul(2)
+            && stays_above(&level0[..*count], &level0[*count..])
     });
     let alike = level0[..alike?].iter();
     let inputs: Vec<_> = alike.map(|table| (0, Arc::clone(table))).collect();
@@ -37,6 +40,19 @@ pub(crate) fn tidy(files: &TreeFiles, shape: &Shape, busy: &Busy) -> Option<Job>
     }
     let job = Job::rewrite(files, inputs, 0, Reason::Tidy);
     busy.allows(&job).then_some(job)
+}
+
+/// Whether one table made of `newer` would still be newer than each of `older`, or share no key
+/// with it. (Where rows have lost their seqno, tables are not in order by seqno.)
+fn stays_above(newer: &[Arc<TableMeta>], older: &[Arc<TableMeta>]) -> bool {
+    let least = newer.iter().map(|table| table.aggregate.min_seqno).min();
+    let hull = hull(newer.iter());
+    let Some(((first, last), least)) = hull.zip(least) else {
+        return false;
+    };
+    older
+        .iter()
+        .all(|table| table.aggregate.max_seqno < least || table.last < first || last < table.first)
 }
 
 /// The tables that share no key with the base level, nor with an older table that stays, nor with
