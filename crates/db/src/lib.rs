@@ -46,6 +46,9 @@ pub mod doctor;
 mod error;
 mod feed;
 mod folder;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod housekeeping;
 mod kinds;
 mod options;

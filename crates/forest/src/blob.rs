@@ -7,7 +7,7 @@
 //! error; whatever bytes a file has, and whatever a [`BlobRef`] says, nothing larger than the file
 //! is allocated to read a frame. It does not know which frames are still needed.
 
-mod frame;
+pub(crate) mod frame;
 #[cfg(test)]
 mod tests;
 
@@ -25,7 +25,7 @@ use crate::row::{BlobRef, FileId};
 /// A file begins with this, the format, its number, and a checksum of these three.
 const MAGIC: [u8; 8] = *b"NXS-BLOB";
 const FORMAT: u32 = 1;
-const HEADER_BYTES: usize = 24;
+pub(crate) const HEADER_BYTES: usize = 24;
 
 /// How much is collected before it is written.
 const WRITE_BYTES: usize = 1 << 20;
@@ -35,7 +35,7 @@ pub(crate) fn file_name(id: FileId) -> String {
     format!("{:016x}.blob", id.0)
 }
 
-fn header(id: FileId) -> [u8; HEADER_BYTES] {
+pub(crate) fn header(id: FileId) -> [u8; HEADER_BYTES] {
     let mut header = [0; HEADER_BYTES];
     header[..8].copy_from_slice(&MAGIC);
     header[8..12].copy_from_slice(&FORMAT.to_le_bytes());

@@ -29,6 +29,9 @@ mod cursor;
 mod error;
 mod flush;
 mod forest;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod horizon;
 mod ids;
 pub mod inspect;

@@ -59,7 +59,7 @@
 
 pub(crate) mod edit;
 pub(crate) mod files;
-mod frame;
+pub(crate) mod frame;
 pub(crate) mod state;
 mod tail;
 

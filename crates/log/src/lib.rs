@@ -30,6 +30,9 @@
 //! The byte layout is in `docs/format.md`.
 
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 pub mod inspect;
 mod log;

@@ -419,7 +419,7 @@ impl Seed {
         ))
     }
 
-    fn checksum(self, position: Position, bytes: &[u8]) -> u32 {
+    pub(crate) fn checksum(self, position: Position, bytes: &[u8]) -> u32 {
         crc32c::crc32c_append(
             crc32c::crc32c_append(self.0, &position.get().to_le_bytes()),
             bytes,

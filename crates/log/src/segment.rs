@@ -48,7 +48,7 @@ impl Header {
         bytes
     }
 
-    fn decode(path: &Path, bytes: &[u8]) -> Result<Self, OpenError> {
+    pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<Self, OpenError> {
         let damage = |offset, expected: String, found: String| {
             OpenError::from(Box::new(Damage {
                 path: path.to_path_buf(),

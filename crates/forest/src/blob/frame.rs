@@ -11,10 +11,10 @@
 use crate::row::FileId;
 
 /// Length, hash and compression.
-pub(super) const HEAD_BYTES: usize = 13;
-pub(super) const CHECKSUM_BYTES: usize = 4;
+pub(crate) const HEAD_BYTES: usize = 13;
+pub(crate) const CHECKSUM_BYTES: usize = 4;
 /// What a frame adds to its value.
-pub(super) const FRAME_BYTES: usize = HEAD_BYTES + CHECKSUM_BYTES;
+pub(crate) const FRAME_BYTES: usize = HEAD_BYTES + CHECKSUM_BYTES;
 
 const PLAIN: u8 = 0;
 const LZ4: u8 = 1;
@@ -22,24 +22,24 @@ const LZ4: u8 = 1;
 const LZ4_RATIO_MAX: usize = 255;
 
 /// What is wrong with a frame: what was expected, and what was found.
-pub(super) type Wrong = (&'static str, String);
+pub(crate) type Wrong = (&'static str, String);
 
 /// A value out of a frame.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Opened {
+pub(crate) enum Opened {
     /// It lies in the frame as it is, from [`HEAD_BYTES`] on.
     Plain,
     /// It was compressed.
     Unpacked(Vec<u8>),
 }
 
-fn seed(file: FileId, offset: u64) -> u32 {
+pub(crate) fn seed(file: FileId, offset: u64) -> u32 {
     let seed = crc32c::crc32c(&file.0.to_le_bytes());
     crc32c::crc32c_append(seed, &offset.to_le_bytes())
 }
 
 /// Appends the frame of a value to `out`, and returns its length; `None` if the value is too long.
-pub(super) fn seal(
+pub(crate) fn seal(
     out: &mut Vec<u8>,
     (file, offset): (FileId, u64),
     key_hash: u64,
@@ -71,13 +71,13 @@ pub(super) fn seal(
 }
 
 /// How long the frame is that begins with these bytes, if it is whole. Not checked yet.
-pub(super) fn length(head: [u8; HEAD_BYTES]) -> u64 {
+pub(crate) fn length(head: [u8; HEAD_BYTES]) -> u64 {
     let [a, b, c, d, ..] = head;
     u64::from(u32::from_le_bytes([a, b, c, d])) + FRAME_BYTES as u64
 }
 
 /// Checks a frame, all of it and nothing more, and returns the hash of its key and its value.
-pub(super) fn open(frame: &[u8], (file, offset): (FileId, u64)) -> Result<(u64, Opened), Wrong> {
+pub(crate) fn open(frame: &[u8], (file, offset): (FileId, u64)) -> Result<(u64, Opened), Wrong> {
     let short = || ("a frame", format!("{} bytes", frame.len()));
     let (body, checksum) = frame.split_last_chunk().ok_or_else(short)?;
     let (head, stored) = body.split_first_chunk::<HEAD_BYTES>().ok_or_else(short)?;

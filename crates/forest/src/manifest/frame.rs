@@ -12,7 +12,7 @@ pub(crate) const HEADER_BYTES: usize = 48;
 pub(crate) const FRAME_BYTES: usize = 16;
 
 const MAGIC: [u8; 8] = *b"NXMANIFS";
-const MARK: [u8; 4] = *b"NXED";
+pub(crate) const MARK: [u8; 4] = *b"NXED";
 
 /// Which manifest a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Header {
         u32_at(&self.encode(), 44)
     }
 
-    fn checksum(&self, offset: u64, previous: u32, payload: &[u8]) -> u32 {
+    pub(crate) fn checksum(&self, offset: u64, previous: u32, payload: &[u8]) -> u32 {
         let mut sum = crc32c::crc32c(&self.database);
         for part in [self.number, offset] {
             sum = crc32c::crc32c_append(sum, &part.to_le_bytes());

@@ -234,6 +234,9 @@ impl Parsed {
             return Err("a separator is too long".to_owned());
         }
         let at = self.keys.len();
+        if at + same + rest.len() > KEYS_MAX {
+            return Err("its separators take too much memory".to_owned());
+        }
         self.keys.extend_from_within(start..start + same);
         self.keys.extend_from_slice(rest);
         let seqno = if flags & HAS_SEQNO == 0 {
@@ -279,6 +282,9 @@ fn length32(input: &mut Reader<'_>) -> Result<u32, String> {
 
 /// The longest key, and so separator, in bytes.
 const MAX_KEY: usize = 1 << 16;
+/// The most memory that separators may take together. A few bytes can stand for a long one, so an
+/// index that is small on disk could be gigabytes.
+const KEYS_MAX: usize = 256 << 20;
 
 fn decode_aggregate(
     input: &mut Reader<'_>,
@@ -313,4 +319,51 @@ fn decode_aggregate(
         *zone = (least, least.checked_add(input.number()?).ok_or(over)?);
     }
     Ok(aggregate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn separators_that_would_take_too_much_memory_are_an_error() {
+        let entries = |count: u32| -> Vec<Entry> {
+            let entry = |number: u32| {
+                let mut separator = vec![0; MAX_KEY];
+                separator[MAX_KEY - 4..].copy_from_slice(&number.to_be_bytes());
+                Entry {
+                    separator,
+                    seqno: Seqno::ZERO,
+                    handle: Handle {
+                        offset: 0,
+                        length: 0,
+                    },
+                    aggregate: Aggregate::default(),
+                }
+            };
+            (0..count).map(entry).collect()
+        };
+        let most = KEYS_MAX / MAX_KEY;
+        let parse = |raw: &[u8]| Index::parse(raw, TOP, &TreeKind::ROWS, 0).map(|read| read.len());
+        // An entry beyond the first is a few bytes: repeat what encoding would have said.
+        let long = encode(TOP, &TreeKind::ROWS, &[0], &entries(2));
+        let first = encode(TOP, &TreeKind::ROWS, &[0], &entries(1));
+        assert_eq!(parse(&long), Ok(2));
+        assert!(long.len() - first.len() < 32);
+        let mut many = vec![TOP];
+        put_number(&mut many, most as u64 + 1);
+        many.extend_from_slice(&first[2..]);
+        let next = &long[first.len()..];
+        for number in 1..=u16::try_from(most).unwrap_or(u16::MAX) {
+            // The last two bytes of the separator instead of the last one.
+            many.push(next[0]);
+            put_number(&mut many, MAX_KEY as u64 - 2);
+            put_bytes(&mut many, &number.to_be_bytes());
+            let shared_and_rest = 1 + 3 + 2;
+            many.extend_from_slice(&next[shared_and_rest..]);
+        }
+        assert!(many.len() < 1 << 20);
+        let error = parse(&many).unwrap_err();
+        assert_eq!(error, "its separators take too much memory");
+    }
 }

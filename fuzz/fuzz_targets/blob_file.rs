@@ -1,0 +1,6 @@
+//! Any bytes as a blob file.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let _ = nexusbase_forest::fuzzing::blob_file(data);
+});
