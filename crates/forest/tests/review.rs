@@ -116,7 +116,7 @@ fn merged_values_can_be_read_back_however_long_they_become() {
 fn a_damaged_table_does_not_stop_the_compaction_of_other_trees() {
     let disk = SimDisk::new(1);
     let forest = open(&disk);
-    let rows = |n| (0..100).map(move |i| put(format!("k{i:04}"), 100 + n));
+    let rows = |n: usize| (0..100).map(move |i| put(format!("k{i:04}"), 100 + n));
     for n in 0..6 {
         write(&forest, TREE, rows(n));
         flush(&forest);
