@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, ThreadId};
 use std::time::Duration;
 
 use nexusbase_forest::StepError;
@@ -36,11 +36,45 @@ pub(crate) struct Workers {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Which of the two a thread listens to.
-type WhichBell = fn(&Bells) -> &Bell;
+/// How long it waits for the log's writer before it looks again.
+const WRITER_AWAY: Duration = Duration::from_millis(10);
 
-/// One of the two kinds of work.
-type Step = fn(&Core) -> Result<bool, StepError>;
+/// What a step has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// Something.
+    Worked,
+    /// There was nothing to do.
+    Nothing,
+    /// There is something to do once the log's writer is at home, or has synced.
+    Soon,
+}
+
+/// The two kinds of work.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Work {
+    Flush,
+    Compact,
+}
+
+impl Work {
+    fn step(self, core: &Core) -> Result<Done, StepError> {
+        match self {
+            Self::Flush => flush_step(core),
+            Self::Compact => compact_step(core).map(|worked| match worked {
+                true => Done::Worked,
+                false => Done::Nothing,
+            }),
+        }
+    }
+
+    const fn bell(self, bells: &Bells) -> &Bell {
+        match self {
+            Self::Flush => &bells.flush,
+            Self::Compact => &bells.compact,
+        }
+    }
+}
 
 impl Workers {
     /// Starts the threads.
@@ -49,15 +83,15 @@ impl Workers {
             core,
             threads: Vec::new(),
         };
-        let work: [(&str, WhichBell, Step); 2] = [
-            ("nexusbase-flush", |bells| &bells.flush, flush_step),
-            ("nexusbase-compact", |bells| &bells.compact, compact_step),
+        let work = [
+            ("nexusbase-flush", Work::Flush),
+            ("nexusbase-compact", Work::Compact),
         ];
-        for (name, bell, step) in work {
+        for (name, work) in work {
             let core = Arc::clone(&workers.core);
             let thread = std::thread::Builder::new()
                 .name(name.to_owned())
-                .spawn(move || work_on(&core, bell(&core.bells), step))?;
+                .spawn(move || work_on(&core, work))?;
             workers.threads.push(thread);
         }
         Ok(workers)
@@ -79,17 +113,32 @@ impl Drop for Workers {
     }
 }
 
-fn work_on(core: &Core, bell: &Bell, step: Step) {
+/// Stops the database when its thread panics: nobody would flush or compact any more.
+struct Watch<'a>(&'a Core);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let pipeline = &self.0.pipeline;
+            pipeline.stop_because("a background thread panicked; see its message");
+        }
+    }
+}
+
+fn work_on(core: &Core, work: Work) {
+    let _watch = Watch(core);
+    let bell = work.bell(&core.bells);
     // What a former life left over is begun at once.
     let mut pause = Duration::ZERO;
     while bell.sleep(pause) {
         pause = IDLE;
-        match step(core) {
-            Ok(true) => pause = Duration::ZERO,
-            Ok(false) => {}
+        match work.step(core) {
+            Ok(Done::Worked) => pause = Duration::ZERO,
+            Ok(Done::Nothing) => {}
+            Ok(Done::Soon) => pause = WRITER_AWAY,
             Err(StepError::Stopped) => return,
             Err(error) => {
-                core.background_failed(&error);
+                core.background_failed(work, &error);
                 pause = AFTER_FAILURE;
             }
         }
@@ -97,48 +146,68 @@ fn work_on(core: &Core, bell: &Bell, step: Step) {
 }
 
 /// Flushes the oldest sealed memtables, if there are any, and lets go of the log behind them.
-pub(crate) fn flush_step(core: &Core) -> Result<bool, StepError> {
-    if core.forest.sealed_sets() == 0 {
-        return Ok(false);
+pub(crate) fn flush_step(core: &Core) -> Result<Done, StepError> {
+    let done = flush_oldest(core)?;
+    // A purge that does not fit onto the disk, or that a crash took, comes with the next step.
+    let flushed = Index::new(core.forest.flushed_through().get());
+    let _ = core.pipeline.purge_log(flushed);
+    match done {
+        Done::Worked => {
+            core.bells.compact.ring();
+            core.background_works(Work::Flush);
+        }
+        Done::Nothing if core.forest.sealed_sets() == 0 => core.background_works(Work::Flush),
+        Done::Nothing | Done::Soon => {}
     }
+    Ok(done)
+}
+
+fn flush_oldest(core: &Core) -> Result<Done, StepError> {
+    if core.forest.sealed_sets() == 0 {
+        return Ok(Done::Nothing);
+    }
+    let mut not_sure = Done::Nothing;
     // Tables must not be ahead of what the log is sure to have after a power cut.
     if core.durability != Durability::Always {
         match core.pipeline.sync_log() {
             Some(Ok(())) => {}
-            // The writer is away; or the log has failed, which stops the database by itself.
-            None | Some(Err(_)) => return Ok(false),
+            // The log has failed, which stops the database by itself.
+            Some(Err(_)) => return Ok(Done::Nothing),
+            // The writer is away: whoever has it next syncs.
+            None => {
+                core.pipeline.request_sync();
+                not_sure = Done::Soon;
+            }
         }
     }
-    if !core.forest.flush_step()? {
-        return Ok(false);
+    // What is sealed while the log is synced may not be sure.
+    if core.forest.flush_step_up_to(core.pipeline.synced())? {
+        return Ok(Done::Worked);
     }
-    core.bells.compact.ring();
-    // A purge that does not fit onto the disk comes with the next flush.
-    let _ = core
-        .pipeline
-        .purge_log(Index::new(core.forest.flushed_through().get()));
-    core.background_works();
-    Ok(true)
+    Ok(not_sure)
 }
 
 /// Does the most urgent compaction, and removes what is not needed any more. When there is nothing
-/// to do, and no flush has come since that was so the last time, it tidies up for readers.
+/// to do, and no flush has come since that was so the last time, it tidies up for readers. What
+/// fails keeps none of the rest from being done.
 pub(crate) fn compact_step(core: &Core) -> Result<bool, StepError> {
-    let mut worked = core.forest.compact_step()? | core.forest.remove_tree_step()?;
-    if !worked {
+    let compacted = core.forest.compact_step();
+    let removed = core.forest.remove_tree_step();
+    let mut tidied = Ok(false);
+    if matches!((&compacted, &removed), (Ok(false), Ok(false))) {
         let flushed = core.forest.flushed_through().get();
         if core.quiet_since.swap(flushed, Ordering::Relaxed) == flushed {
-            worked = core.forest.tidy_step()?;
+            tidied = core.forest.tidy_step();
         }
     }
-    core.forest.remove_obsolete_step()?;
+    let cleared = core.forest.remove_obsolete_step();
+    let worked = compacted? | removed? | tidied?;
+    cleared?;
     if !worked {
         core.forest.claim_step()?;
     }
-    if worked || core.forest.sealed_sets() == 0 {
-        // Whatever has failed before has gone well now, or nothing is left to do.
-        core.background_works();
-    }
+    // Whatever has failed before has gone well now, or is not to be done any more.
+    core.background_works(Work::Compact);
     Ok(worked)
 }
 
@@ -168,16 +237,97 @@ impl LastFailure {
     }
 }
 
+/// The last failures, by kind of work: one that works does not excuse the other.
+#[derive(Debug, Default)]
+pub(crate) struct Failures {
+    flush: LastFailure,
+    compact: LastFailure,
+}
+
+impl Failures {
+    /// What failed last, of what is more urgent.
+    pub(crate) fn get(&self) -> Option<String> {
+        self.flush.get().or_else(|| self.compact.get())
+    }
+
+    const fn of(&self, work: Work) -> &LastFailure {
+        match work {
+            Work::Flush => &self.flush,
+            Work::Compact => &self.compact,
+        }
+    }
+}
+
+/// The steps that callers do on their own threads. Closing waits for them and lets no more begin.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
+    /// Lock `db.steps`: held for a few instructions.
+    state: parking_lot::Mutex<StepsState>,
+    changed: parking_lot::Condvar,
+}
+
+#[derive(Debug, Default)]
+struct StepsState {
+    /// Whose they are.
+    threads: Vec<ThreadId>,
+    refused: bool,
+}
+
+/// A caller's step; it has ended when this is dropped.
+#[derive(Debug)]
+pub(crate) struct CallersStep<'a>(&'a Steps);
+
+impl Drop for CallersStep<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        let own = std::thread::current().id();
+        if let Some(at) = state.threads.iter().position(|thread| *thread == own) {
+            state.threads.swap_remove(at);
+        }
+        self.0.changed.notify_all();
+    }
+}
+
+impl Steps {
+    /// Begins a step, unless closing has begun.
+    pub(crate) fn begin(&self) -> Option<CallersStep<'_>> {
+        let mut state = self.state.lock();
+        if state.refused {
+            return None;
+        }
+        state.threads.push(std::thread::current().id());
+        Some(CallersStep(self))
+    }
+
+    /// Lets no more begin.
+    pub(crate) fn refuse(&self) {
+        self.state.lock().refused = true;
+    }
+
+    /// Waits for the end of all but the own: a step may answer a commit, and who waits for that may
+    /// close the database.
+    pub(crate) fn wait(&self) {
+        let own = std::thread::current().id();
+        let mut state = self.state.lock();
+        while state.threads.iter().any(|thread| *thread != own) {
+            self.changed.wait(&mut state);
+        }
+    }
+}
+
 impl Core {
     /// A step has failed. What leaves unknown what is on disk stops the database.
-    pub(crate) fn background_failed(&self, error: &StepError) {
-        self.failure.note(error);
+    pub(crate) fn background_failed(&self, work: Work, error: &StepError) {
+        if matches!(error, StepError::Stopped) {
+            return;
+        }
+        self.failures.of(work).note(error);
         if matches!(error, StepError::Manifest(_)) {
             self.pipeline.stop_because(&error.to_string());
         }
     }
 
-    fn background_works(&self) {
-        self.failure.clear();
+    fn background_works(&self, work: Work) {
+        self.failures.of(work).clear();
     }
 }

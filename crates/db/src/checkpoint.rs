@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use nexusbase_log::{Index, Log, LogId, LogOptions, Record, Sync, Term};
 
+use crate::background::{CallersStep, Done, Work, compact_step, flush_step};
 use crate::commit::GROUP;
 use crate::database::{Core, Database};
-use crate::error::CheckpointError;
+use crate::error::{CheckpointError, CommitError};
 use crate::folder::{FOREST_DIR, Folder, LOG_DIR};
 
 /// Size of the one log segment that a checkpoint gets, in bytes. Opened, it goes on with the size
@@ -30,16 +31,13 @@ impl Database {
     pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<Index, CheckpointError> {
         let path = path.as_ref();
         let core = self.core();
+        let _step = core.begin_step()?;
         let fs = &*core.env.fs;
         if fs.exists(path)? && !fs.list(path)?.is_empty() {
             return Err(CheckpointError::NotEmpty(path.to_path_buf()));
         }
         fs.create_dir(path)?;
-        core.flush_all().inspect_err(|error| {
-            if let CheckpointError::Forest(error) = error {
-                core.background_failed(error);
-            }
-        })?;
+        core.flush_all()?;
         let through = core.forest.checkpoint(&path.join(FOREST_DIR))?;
         let index = Index::new(through.get());
         let mut options = LogOptions::new(core.database);
@@ -70,11 +68,16 @@ impl Database {
     /// When a step fails.
     pub fn settle(&self) -> Result<(), CheckpointError> {
         let core = self.core();
+        let _step = core.begin_step()?;
         core.flush_all()?;
         // The second time that there is nothing to do, it is quiet enough to tidy up.
         let mut quiet = 0;
         while quiet < 2 {
-            let worked = crate::background::compact_step(core)?;
+            if let Some(closed) = core.pipeline.is_closing() {
+                return Err(CheckpointError::Stopped(closed));
+            }
+            let worked = compact_step(core)
+                .inspect_err(|error| core.background_failed(Work::Compact, error))?;
             if worked {
                 quiet = 0;
             } else if core.forest.is_idle() {
@@ -89,6 +92,12 @@ impl Database {
 }
 
 impl Core {
+    /// Begins work on the caller's thread that writes tables.
+    fn begin_step(&self) -> Result<CallersStep<'_>, CheckpointError> {
+        let closed = || CheckpointError::Stopped(CommitError::Closed);
+        self.steps.begin().ok_or_else(closed)
+    }
+
     /// Puts everything that is visible now into tables.
     fn flush_all(&self) -> Result<(), CheckpointError> {
         let through = self.forest.seal();
@@ -97,7 +106,9 @@ impl Core {
             if let Some(stopped) = self.pipeline.is_stopped() {
                 return Err(CheckpointError::Stopped(stopped));
             }
-            if !crate::background::flush_step(self)? {
+            let step = flush_step(self);
+            if step.inspect_err(|error| self.background_failed(Work::Flush, error))? != Done::Worked
+            {
                 // Another thread flushes, or the log's writer is away. (The visible index never gets
                 // there: this waits for the time to pass.)
                 self.registry.visible.wait_beyond(u64::MAX, PAUSE);

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use nexusbase_forest::{Forest, Mutation};
+use nexusbase_forest::{Forest, Mutation, Seqno};
 use nexusbase_io::Clock;
 use nexusbase_log::{AppendError, Group, Index, Log, LogId, LogWriter, Record, Sync, Term};
 use parking_lot::{Condvar, Mutex};
@@ -71,6 +71,8 @@ pub(crate) struct Pipeline {
     counters: Counters,
     /// How many threads wait for a commit, or are about to.
     waiting: AtomicUsize,
+    /// Entries up to this one are known to be durable in the log.
+    synced: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -103,6 +105,8 @@ enum Closing {
 struct Pending {
     index: Index,
     payload: Vec<u8>,
+    /// The time that is in the payload.
+    unix_ms: u64,
     mutations: Vec<Mutation>,
     ticket: Arc<Ticket>,
 }
@@ -168,6 +172,7 @@ impl Pipeline {
             bells: parts.bells,
             counters: Counters::default(),
             waiting: AtomicUsize::new(0),
+            synced: AtomicU64::new(0),
         }
     }
 
@@ -186,7 +191,8 @@ impl Pipeline {
                 ticket,
             });
         }
-        let payload = write_set::encode(&mutations, self.clock.unix_ms());
+        let unix_ms = self.clock.unix_ms();
+        let payload = write_set::encode(&mutations, unix_ms);
         let ticket = Arc::new(Ticket::default());
         self.wait_for_room();
         {
@@ -208,6 +214,7 @@ impl Pipeline {
             state.queue.push_back(Pending {
                 index,
                 payload,
+                unix_ms,
                 mutations,
                 ticket: Arc::clone(&ticket),
             });
@@ -247,11 +254,28 @@ impl Pipeline {
         let records: Vec<Record<'_>> = purge.into_iter().chain(entries).collect();
         match writer.append(&records, sync) {
             Ok(_) => {
+                if let (Sync::Durable, Some(last)) = (sync, batch.last()) {
+                    self.synced.fetch_max(last.index.get(), Ordering::Relaxed);
+                }
                 self.hand_over(writer);
                 self.apply(batch);
             }
             Err(e @ AppendError::NoSpace(_)) => {
-                let due = purge.map(|purge| purge.id().index);
+                // It may fit without the rest, and make room for what comes next.
+                let alone = purge.map(|purge| writer.append(&[purge], Sync::Durable));
+                let due = match alone {
+                    Some(Err(failed)) if writer.has_failed() => {
+                        drop(writer);
+                        self.stop(batch, &failed.to_string());
+                        return true;
+                    }
+                    Some(Err(_)) => purge.map(|purge| purge.id().index),
+                    Some(Ok(_)) => {
+                        self.bell.ring();
+                        None
+                    }
+                    None => None,
+                };
                 self.reject(writer, batch, due, &e);
             }
             Err(e) => {
@@ -326,6 +350,7 @@ impl Pipeline {
         for at in 0..batch.len() {
             let mutations = std::mem::take(&mut batch[at].mutations);
             let index = batch[at].index;
+            self.forest.note_time(batch[at].unix_ms);
             if let Err(e) = apply_entry(&self.forest, &self.kinds, index, mutations) {
                 return self.stop(batch, &e.to_string());
             }
@@ -377,13 +402,13 @@ impl Pipeline {
         }
     }
 
-    /// The log has failed: nobody knows what is durable, so nothing more is accepted.
     /// Stops for a reason that lies outside of the pipeline.
     pub(crate) fn stop_because(&self, reason: &str) {
         self.state.lock().leaders += 1;
         self.stop(Vec::new(), reason);
     }
 
+    /// The log has failed: nobody knows what is durable, so nothing more is accepted.
     fn stop(&self, batch: Vec<Pending>, reason: &str) {
         let stopped = CommitError::Stopped(reason.into());
         let failed = {
@@ -407,6 +432,12 @@ impl Pipeline {
     /// Why no more commits are accepted, if none are.
     pub(crate) fn is_stopped(&self) -> Option<CommitError> {
         self.state.lock().stopped.clone()
+    }
+
+    /// Why nothing more is to be begun, if somebody has begun to close.
+    pub(crate) fn is_closing(&self) -> Option<CommitError> {
+        let state = self.state.lock();
+        (state.closing != Closing::No).then_some(CommitError::Closed)
     }
 
     fn has_failed(&self) -> bool {
@@ -463,11 +494,22 @@ impl Pipeline {
     /// into tables: a range delete that a power cut takes back must have deleted nothing.
     pub(crate) fn sync_log(&self) -> Option<Result<(), AppendError>> {
         let oldest = self.registry.oldest();
+        // What is applied was written before.
+        let applied = self.forest.applied();
         let synced = self.with_writer(LogWriter::sync);
         if matches!(synced, Some(Ok(()))) {
+            self.synced.fetch_max(applied.get(), Ordering::Relaxed);
             self.forest.set_oldest_needed(oldest);
         }
         synced
+    }
+
+    /// Entries up to this one are known to be durable in the log.
+    pub(crate) fn synced(&self) -> Seqno {
+        if self.durability == Durability::Always {
+            return Seqno::new(u64::MAX);
+        }
+        Seqno::new(self.synced.load(Ordering::Relaxed))
     }
 
     /// Tells the log that nobody will need the entries up to `up_to` to open the database again:

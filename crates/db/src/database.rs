@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use nexusbase_forest::{Change, Forest, Mutation, Seqno, Stats as ForestStats};
@@ -10,7 +10,7 @@ use nexusbase_io::{Env, Lock};
 use nexusbase_log::{Index, Log, LogOptions, Opened};
 use parking_lot::Mutex;
 
-use crate::background::{Bells, LastFailure, Workers, compact_step, flush_step};
+use crate::background::{Bells, Done, Failures, Steps, Work, Workers, compact_step, flush_step};
 use crate::commit::{CommitHandle, CommitStats, GROUP, Parts, Pipeline};
 use crate::error::{CommitError, OpenError};
 use crate::feed::ChangeFeed;
@@ -18,6 +18,7 @@ use crate::folder::Folder;
 use crate::housekeeping::{self, Bell, Housekeeper};
 use crate::kinds::Kinds;
 use crate::options::{Durability, Options};
+use crate::pace::Pace;
 use crate::read_set::ReadSet;
 use crate::recovery::{self, Keep, RecoveryReport};
 use crate::snapshot::{Registry, Snapshot};
@@ -54,7 +55,7 @@ struct Threads {
 impl Threads {
     fn start(core: &Arc<Core>, durability: Durability) -> std::io::Result<Self> {
         let housekeeper = Housekeeper::start(Arc::clone(core), durability)?;
-        core.has_threads.store(true, Ordering::Relaxed);
+        core.pace.begin();
         Ok(Self {
             _workers: Workers::start(Arc::clone(core))?,
             _housekeeper: housekeeper,
@@ -77,13 +78,12 @@ pub(crate) struct Core {
     seen: Mutex<u64>,
     pub(crate) database: [u8; 16],
     pub(crate) bells: Arc<Bells>,
-    pub(crate) failure: LastFailure,
+    pub(crate) failures: Failures,
+    /// What callers do on their own threads.
+    pub(crate) steps: Steps,
+    pub(crate) pace: Pace,
     /// What was flushed when compactions had nothing to do the last time.
     pub(crate) quiet_since: AtomicU64,
-    /// Whether somebody flushes and compacts in the background.
-    has_threads: AtomicBool,
-    /// How long writers were made to wait, in microseconds.
-    slowed_us: AtomicU64,
     /// The data folder's lock, until the database is closed.
     folder: Mutex<Option<Lock>>,
 }
@@ -173,7 +173,11 @@ impl Database {
         forest_options.database = folder.database;
         forest_options.kinds = others.into();
         let forest = Forest::open(Arc::clone(&env.fs), &folder.forest_dir(), forest_options)?;
+        recovery::check(&log, &forest)?;
         folder.finish(&*env.fs)?;
+        // Only what is of no use: everything that is has been opened.
+        let removed = forest.remove_unreferenced();
+        removed.map_err(nexusbase_forest::OpenError::from)?;
         let last = recovery::replay(&log, &forest, &kinds, keep)?;
         let flushed = forest.flushed_through().get();
 
@@ -213,12 +217,14 @@ impl Database {
             database: folder.database,
             folder: Mutex::new(Some(folder.lock)),
             bells,
-            failure: LastFailure::default(),
+            failures: Failures::default(),
+            steps: Steps::default(),
+            pace: Pace::default(),
             quiet_since: AtomicU64::new(u64::MAX),
-            has_threads: AtomicBool::new(false),
-            slowed_us: AtomicU64::new(0),
             env,
         });
+        // A crash may have come between a flush and its purge. It is no matter if it does not fit.
+        let _ = core.pipeline.purge_log(Index::new(flushed));
         let threads = if housekeeping_thread {
             let started = Threads::start(&core, durability);
             let failed = |e| nexusbase_io::Error::new("start a thread for", path.as_ref(), e);
@@ -343,6 +349,10 @@ impl Database {
 
     /// Does what housekeeping has to do just now. Only needed without the housekeeping thread.
     pub fn housekeeping_step(&self) {
+        let Some(_step) = self.core().steps.begin() else {
+            // The folder may belong to somebody else already.
+            return;
+        };
         let before = &self.core().seen;
         let mut seen = *before.lock();
         housekeeping::step(self.core(), &mut seen, true);
@@ -376,8 +386,8 @@ impl Database {
             memory_rows: forest.trees.values().map(|tree| tree.entries).sum(),
             memory_bytes: forest.trees.values().map(|tree| tree.bytes).sum(),
             pressure_thousandths: core.forest.pressure().thousandths,
-            slowed: Duration::from_micros(core.slowed_us.load(Ordering::Relaxed)),
-            background_failure: core.failure.get(),
+            slowed: Duration::from_micros(core.pace.slowed_us()),
+            background_failure: core.failures.get(),
             forest,
         }
     }
@@ -399,7 +409,11 @@ impl Shared {
         if !pipeline.begin_close() {
             return pipeline.wait_closed();
         }
+        // Steps on callers' threads write to the folder, too.
+        self.core.steps.refuse();
+        self.core.forest.stop();
         let finished = pipeline.finish();
+        self.core.steps.wait();
         // Housekeeping writes to the folder as well, so it ends before the folder is free.
         let threads = self.threads.lock().take();
         drop(threads);
@@ -425,22 +439,13 @@ impl Core {
         if self.pipeline.is_stopped().is_some() {
             return;
         }
-        let step = flush_step(self).and_then(|flushed| Ok(flushed || compact_step(self)?));
-        if let Err(error) = step {
-            self.background_failed(&error);
+        match flush_step(self) {
+            Ok(Done::Worked) => return,
+            Ok(Done::Nothing | Done::Soon) => {}
+            Err(error) => return self.background_failed(Work::Flush, &error),
         }
-    }
-
-    /// Lets a writer of `bytes` wait as long as flushes and compactions need to keep up.
-    fn pace(&self, bytes: usize) {
-        let delay = self.forest.pressure().delay(bytes);
-        if !delay.is_zero() && self.has_threads.load(Ordering::Relaxed) {
-            self.slowed_us.fetch_add(
-                u64::try_from(delay.as_micros()).unwrap_or(u64::MAX),
-                Ordering::Relaxed,
-            );
-            // The visible index never gets there: this waits for the time to pass.
-            self.registry.visible.wait_beyond(u64::MAX, delay);
+        if let Err(error) = compact_step(self) {
+            self.background_failed(Work::Compact, &error);
         }
     }
 

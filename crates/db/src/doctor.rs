@@ -184,7 +184,10 @@ pub fn trees_from_log(
                 index: id.index,
                 reason,
             })
-            .and_then(|writes| replay.add(id.index, writes.mutations, payload.len()));
+            .and_then(|writes| {
+                forest.note_time(writes.unix_ms);
+                replay.add(id.index, writes.mutations, payload.len())
+            });
     })?;
     outcome?;
     replay.flush()?;

@@ -267,7 +267,7 @@ pub enum CheckpointError {
     /// The folder has something in it.
     #[error("{} is not empty; name a new or an empty folder for the copy", .0.display())]
     NotEmpty(PathBuf),
-    /// The database takes no more writes, and not all that is visible is in tables.
+    /// The database is closed; or it takes no more writes, and not all that is visible is in tables.
     #[error("no copy can be made: {0}")]
     Stopped(CommitError),
     /// The folder cannot be written.

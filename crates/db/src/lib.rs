@@ -53,6 +53,7 @@ mod housekeeping;
 mod kinds;
 mod options;
 mod overlay;
+mod pace;
 mod read_set;
 mod recent;
 mod recovery;

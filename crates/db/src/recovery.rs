@@ -32,13 +32,8 @@ pub struct RecoveryReport {
 /// Which part of an entry is replayed; anything but all is a defect on purpose.
 pub(crate) type Keep = fn(Vec<Mutation>) -> Vec<Mutation>;
 
-/// Builds the forest that the log describes. Returns it with the last index.
-pub(crate) fn replay(
-    log: &Log,
-    forest: &Forest,
-    kinds: &Kinds,
-    keep: Keep,
-) -> Result<Index, OpenError> {
+/// Makes sure that log and tables are of one piece. Nothing is changed before.
+pub(crate) fn check(log: &Log, forest: &Forest) -> Result<(), OpenError> {
     let flushed = Index::new(forest.flushed_through().get());
     let (last, purged) = (log.group(GROUP).last.index, log.group(GROUP).purged.index);
     if last < flushed || purged > flushed {
@@ -48,6 +43,19 @@ pub(crate) fn replay(
             last,
         });
     }
+    Ok(())
+}
+
+/// Builds the forest that the log describes, which it was [checked](check) for. Returns the last
+/// index.
+pub(crate) fn replay(
+    log: &Log,
+    forest: &Forest,
+    kinds: &Kinds,
+    keep: Keep,
+) -> Result<Index, OpenError> {
+    let flushed = Index::new(forest.flushed_through().get());
+    let last = log.group(GROUP).last.index;
     forest
         .ensure_tree(CATALOG, TreeKind::ROWS.name)
         .map_err(|e| failed(flushed, e.to_string()))?;
@@ -57,6 +65,7 @@ pub(crate) fn replay(
         let index = entry.id.index;
         let payload = Bytes::copy_from_slice(entry.payload);
         let write_set = WriteSet::decode(&payload).map_err(|reason| failed(index, reason))?;
+        forest.note_time(write_set.unix_ms);
         replay.add(index, keep(write_set.mutations), payload.len())?;
     }
     replay.flush()?;

@@ -157,6 +157,38 @@ fn a_closed_database_leaves_its_folder_alone() {
     assert_eq!(disk.operations(), before);
 }
 
+/// And while a caller's own thread flushes: its table would come into a folder of somebody else.
+#[test]
+fn the_folder_is_not_free_while_a_caller_settles_it() {
+    let (disk, gate) = (SimDisk::new(1), Arc::new(Gate::default()));
+    let options = Options {
+        housekeeping_thread: false,
+        ..gate.options(&disk)
+    };
+    let db = open(options).unwrap();
+    tree(&db);
+    // Log and manifest have nothing left to write when it closes.
+    for _ in 0..3 {
+        db.housekeeping_step();
+    }
+    let shut = gate.shut(Work::Write);
+    let settled = spawn({
+        let db = db.clone();
+        move || db.settle()
+    });
+    shut.wait_for_one();
+
+    let closed = close(&db);
+    assert_still_closing(&closed, &disk);
+    drop(shut);
+    answer(&closed);
+    let before = disk.operations();
+    // It was done before, or it says that the database is closed.
+    let _ = settled.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(disk.operations(), before);
+    open(gate.options(&disk)).unwrap();
+}
+
 /// `close` returned when everything was written, although the last commits were still being
 /// applied: a snapshot did not show them, and a feed said that nothing more would come, and then
 /// something came.

@@ -7,12 +7,17 @@ use nexusbase_io::sim::SimDisk;
 use nexusbase_log::{Index, ReadError};
 
 use super::GROUP;
+use crate::background::{Done, Work, flush_step};
 use crate::{Database, Durability, Error, OpenError, Options, TreeId};
 
 const FOLDER: &str = "/data";
 
 fn open(disk: &SimDisk, durability: Durability) -> Result<Database, OpenError> {
-    let options = Options {
+    Database::open_with(FOLDER, options(disk, durability))
+}
+
+fn options(disk: &SimDisk, durability: Durability) -> Options {
+    Options {
         durability,
         segment_bytes: 64 << 10,
         housekeeping_thread: false,
@@ -21,8 +26,7 @@ fn open(disk: &SimDisk, durability: Durability) -> Result<Database, OpenError> {
             ..Env::os()
         },
         ..Options::default()
-    };
-    Database::open_with(FOLDER, options)
+    }
 }
 
 /// A database with 20 entries in several segments.
@@ -165,8 +169,64 @@ fn a_purge_that_found_no_room_is_tried_again() {
     disk.set_capacity(Some(0));
     let large = db.transact(|tx| Ok::<_, Error>(tx.put(tree, b"x", &[1; 1 << 20])?));
     assert!(large.is_err());
-    assert_eq!(purged(&db), 0);
-    disk.set_capacity(None);
-    put(&db, tree, 21);
+    // It fits by itself, and makes room.
     assert_eq!(purged(&db), 12);
+    let before = segments(&db);
+    db.housekeeping_step();
+    assert!(segments(&db) < before);
+}
+
+/// A log whose writer is never at home when the flush asks for it grew for ever; and what was
+/// sealed while the log was being synced went into tables before it was sure.
+#[test]
+fn tables_get_what_is_durable_in_the_log_and_nothing_else() {
+    let disk = SimDisk::new(1);
+    let mut options = options(&disk, Durability::Never);
+    options.forest.memtable_bytes = 1;
+    let db = Database::open_with(FOLDER, options).unwrap();
+    let tree = db
+        .transact(|tx| Ok::<_, Error>(tx.create_tree("t")?))
+        .unwrap();
+    let core = db.core();
+    let flush_without_writer = || {
+        let mut done = None;
+        let lent = core.pipeline.with_writer(|_| {
+            done = Some(flush_step(core).unwrap());
+            Ok(())
+        });
+        lent.unwrap().unwrap();
+        (done.unwrap(), core.forest.flushed_through().get())
+    };
+    core.forest.seal();
+    assert_eq!(flush_without_writer(), (Done::Soon, 0));
+    // It has asked for a sync, and here it comes.
+    put(&db, tree, 2);
+    assert_eq!(flush_without_writer(), (Done::Worked, 1));
+    // It asks each time.
+    put(&db, tree, 3);
+    core.forest.seal();
+    put(&db, tree, 4);
+    core.forest.seal();
+    while core.forest.flushed_through().get() < 3 {
+        assert_eq!(flush_without_writer().0, Done::Worked);
+    }
+    assert_eq!(flush_without_writer(), (Done::Soon, 3));
+    assert_eq!(flush_step(core).unwrap(), Done::Worked);
+    assert_eq!(core.forest.flushed_through().get(), 4);
+}
+
+#[test]
+fn a_compaction_that_works_does_not_excuse_a_flush_that_fails() {
+    let disk = SimDisk::new(1);
+    let (db, _) = filled(&disk);
+    let core = db.core();
+    core.forest.seal();
+    disk.set_capacity(Some(0));
+    let error = flush_step(core).unwrap_err();
+    core.background_failed(Work::Flush, &error);
+    crate::background::compact_step(core).unwrap();
+    assert!(db.stats().background_failure.is_some());
+    disk.set_capacity(None);
+    assert_eq!(flush_step(core).unwrap(), Done::Worked);
+    assert_eq!(db.stats().background_failure, None);
 }
