@@ -52,6 +52,9 @@ const fn setting(key: &'static str, kind: Kind, about: &'static str) -> Setting 
     Setting { key, kind, about }
 }
 
+/// With less, a few large values would push all else out.
+const MEMORY_MB_MIN: usize = 16;
+
 /// All settings, in the order in which they are shown.
 pub(super) const SETTINGS: &[Setting] = &[
     setting("data", Kind::Text, "the data folder"),
@@ -66,6 +69,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "durability_interval_ms",
         Kind::Number,
         "what a power cut may take back, with interval",
+    ),
+    setting(
+        "memory_mb",
+        Kind::Number,
+        "memory for tables, cache and unflushed writes, in MiB",
     ),
     setting(
         "log_level",
@@ -141,6 +149,8 @@ pub(super) struct Values {
 pub(super) struct Settings {
     pub(super) data: Option<PathBuf>,
     pub(super) durability: Durability,
+    /// What the trees may take, in bytes.
+    pub(super) memory_bytes: u64,
     pub(super) log_level: LevelFilter,
     pub(super) server: ServerConfig,
 }
@@ -236,6 +246,7 @@ impl Values {
         Ok(Settings {
             data: self.get("data").map(|value| PathBuf::from(&value.text)),
             durability,
+            memory_bytes: self.memory_bytes()?,
             log_level: self.parse("log_level", "off, error, warn, info, debug or trace")?,
             server: ServerConfig {
                 listen,
@@ -268,6 +279,16 @@ impl Values {
         Ok(Duration::from_millis(
             u64::try_from(number).unwrap_or(u64::MAX),
         ))
+    }
+
+    fn memory_bytes(&self) -> Outcome<u64> {
+        let number = self.number("memory_mb")?;
+        let bytes = u64::try_from(number)
+            .ok()
+            .and_then(|mib| mib.checked_mul(1 << 20));
+        bytes
+            .filter(|_| number >= MEMORY_MB_MIN)
+            .ok_or_else(|| self.wrong("memory_mb", "a number of MiB, at least 16"))
     }
 
     fn wrong(&self, key: &str, expected: &str) -> Failure {
@@ -307,6 +328,7 @@ fn defaults() -> Vec<(&'static str, String)> {
         ("allow_remote", allow_remote.to_string()),
         ("durability", "always".to_owned()),
         ("durability_interval_ms", "100".to_owned()),
+        ("memory_mb", "256".to_owned()),
         ("log_level", "info".to_owned()),
         ("limits.body_bytes", limits.body_bytes.to_string()),
         ("limits.request_timeout_ms", ms(limits.request_timeout)),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use anstyle::{AnsiColor, Style};
+use nexusbase::db::ForestOptions;
 use nexusbase::{Database, Options, RecoveryReport};
 use nexusbase_server::{ServeError, ServerConfig, run_blocking};
 use tracing_subscriber::filter::LevelFilter;
@@ -26,6 +27,10 @@ pub(super) fn run(arguments: &SettingsArgs, terminal: Terminal) -> Outcome {
     start_log(settings.log_level);
     let options = Options {
         durability: settings.durability,
+        forest: ForestOptions {
+            memory_bytes: settings.memory_bytes,
+            ..Options::default().forest
+        },
         ..Options::default()
     };
     let db = Database::open_with(data, options)?;
