@@ -282,3 +282,18 @@ impl Random for OsRandom {
             .map_err(|e| Error::new("read", Path::new("random source"), io::Error::other(e)))
     }
 }
+
+/// Raises this process's limit of open files as far as it may, and returns it, if there is one: a
+/// database keeps each of its tables open, and the usual limit is low for that.
+#[must_use]
+pub fn raise_file_limit() -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    // Refused: then it stays as it is.
+    let _ = setrlimit(Resource::Nofile, raised);
+    getrlimit(Resource::Nofile).current
+}

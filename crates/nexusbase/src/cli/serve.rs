@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use anstyle::{AnsiColor, Style};
 use nexusbase::db::ForestOptions;
 use nexusbase::{Database, Options, RecoveryReport};
+use nexusbase_io::os::raise_file_limit;
 use nexusbase_server::{ServeError, ServerConfig, run_blocking};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -33,6 +34,8 @@ pub(super) fn run(arguments: &SettingsArgs, terminal: Terminal) -> Outcome {
         },
         ..Options::default()
     };
+    // Where it cannot be raised, opening many tables says so.
+    let _ = raise_file_limit();
     let db = Database::open_with(data, options)?;
     let recovered = recovered(db.recovery());
     let Settings { server, .. } = &settings;
