@@ -36,10 +36,10 @@ const ZSTD_BLOCK: (usize, usize) = (128 << 10, 3);
 pub enum Compression {
     /// Not at all.
     None,
-    /// LZ4: a little smaller, and hardly slower to read.
+    /// LZ4: quick to write and to read.
     #[default]
     Lz4,
-    /// Zstandard: much smaller, and slower to read.
+    /// Zstandard: smaller, and several times slower to write.
     Zstd,
 }
 
