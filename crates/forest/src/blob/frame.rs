@@ -9,6 +9,7 @@
 //! (u32 LE) and the value as an LZ4 block.
 
 use crate::row::FileId;
+use crate::table::frame::checksum;
 
 /// Length, hash and compression.
 pub(crate) const HEAD_BYTES: usize = 13;
@@ -31,11 +32,6 @@ pub(crate) enum Opened {
     Plain,
     /// It was compressed.
     Unpacked(Vec<u8>),
-}
-
-pub(crate) fn seed(file: FileId, offset: u64) -> u32 {
-    let seed = crc32c::crc32c(&file.0.to_le_bytes());
-    crc32c::crc32c_append(seed, &offset.to_le_bytes())
 }
 
 /// Appends the frame of a value to `out`, and returns its length; `None` if the value is too long.
@@ -65,7 +61,7 @@ pub(crate) fn seal(
         out.push(PLAIN);
         out.extend_from_slice(value);
     }
-    let checksum = crc32c::crc32c_append(seed(file, offset), &out[start..]);
+    let checksum = checksum(&out[start..], file, offset);
     out.extend_from_slice(&checksum.to_le_bytes());
     Some(frame_length)
 }
@@ -79,13 +75,10 @@ pub(crate) fn length(head: [u8; HEAD_BYTES]) -> u64 {
 /// Checks a frame, all of it and nothing more, and returns the hash of its key and its value.
 pub(crate) fn open(frame: &[u8], (file, offset): (FileId, u64)) -> Result<(u64, Opened), Wrong> {
     let short = || ("a frame", format!("{} bytes", frame.len()));
-    let (body, checksum) = frame.split_last_chunk().ok_or_else(short)?;
+    let (body, stored_checksum) = frame.split_last_chunk().ok_or_else(short)?;
     let (head, stored) = body.split_first_chunk::<HEAD_BYTES>().ok_or_else(short)?;
-    let (checksum, found) = (
-        u32::from_le_bytes(*checksum),
-        crc32c::crc32c_append(seed(file, offset), body),
-    );
-    if checksum != found {
+    let found = checksum(body, file, offset);
+    if u32::from_le_bytes(*stored_checksum) != found {
         return Err(("a frame with its checksum", format!("{found:08x}")));
     }
     if length(*head) != frame.len() as u64 {

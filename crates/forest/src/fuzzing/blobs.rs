@@ -1,14 +1,13 @@
 //! Values apart from their keys: a frame, and a file of them.
 
+use crate::table::frame::checksum;
 use std::path::Path;
 
 use nexusbase_io::Env;
 use nexusbase_io::sim::SimDisk;
 
 use super::{FILE, noise, text};
-use crate::blob::frame::{
-    CHECKSUM_BYTES, FRAME_BYTES, HEAD_BYTES, Opened, length, open, seal, seed,
-};
+use crate::blob::frame::{CHECKSUM_BYTES, FRAME_BYTES, HEAD_BYTES, Opened, length, open, seal};
 use crate::blob::{BlobFile, HEADER_BYTES, header};
 use crate::table::filter::hash_key;
 
@@ -50,8 +49,8 @@ fn value<'a>(frame: &'a [u8], opened: &'a Opened) -> &'a [u8] {
 
 /// Makes the checksum of a frame at `offset` fit.
 fn mend(frame: &mut [u8], offset: u64) {
-    if let Some((body, checksum)) = frame.split_last_chunk_mut() {
-        *checksum = crc32c::crc32c_append(seed(FILE, offset), body).to_le_bytes();
+    if let Some((body, end)) = frame.split_last_chunk_mut() {
+        *end = checksum(body, FILE, offset).to_le_bytes();
     }
 }
 

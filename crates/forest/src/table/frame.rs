@@ -237,6 +237,7 @@ fn decompress<'a>(payload: &[u8], how: u8, scratch: &'a mut Vec<u8>) -> Result<&
     }
 }
 
+/// CRC-32C of bytes that lie at this place of this file: at another place it is another.
 pub(crate) fn checksum(summed: &[u8], file: FileId, offset: u64) -> u32 {
     let mut place = [0; 16];
     place[..8].copy_from_slice(&file.0.to_le_bytes());
