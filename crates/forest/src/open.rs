@@ -83,7 +83,9 @@ impl Forest {
     /// # Errors
     /// When the folder cannot be read or a file not removed.
     pub fn remove_unreferenced(&self) -> Result<(), DiskError> {
-        remove_unreferenced(&*self.fs, &self.dir, &self.background.lock().state.clone())
+        // A copy, because the lock must not be held over I/O.
+        let state = self.background.lock().state.clone();
+        remove_unreferenced(&*self.fs, &self.dir, &state)
     }
 
     /// Whether there is a forest in `dir`.
