@@ -1,0 +1,75 @@
+//! What a store can do. Capabilities tell the truth: the compliance suite tries each.
+
+use std::fmt;
+
+/// How far a transaction reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Transactions {
+    /// There are none.
+    None,
+    /// Over one store.
+    OneStore,
+    /// Over all stores of the engine, atomically.
+    AcrossStores,
+}
+
+/// The largest things that an engine takes, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A key.
+    pub key_bytes: usize,
+    /// A value.
+    pub value_bytes: usize,
+    /// Keys and values of one [`Store::write`](super::Store::write), or of one transaction.
+    pub batch_bytes: usize,
+}
+
+/// What the stores of an engine can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// What was acknowledged is there after a power cut.
+    pub durable: bool,
+    /// Rows come in the order of their keys, and ranges can be asked for. An engine without order
+    /// answers [`KeyRange::all`](super::KeyRange::all) in any order, and every other range with
+    /// [`Capability::Order`].
+    pub ordered: bool,
+    /// Transactions over several operations.
+    pub transactions: Transactions,
+    /// States that can be gone back to.
+    pub versioned: bool,
+    /// A store may be larger than memory.
+    pub larger_than_memory: bool,
+    /// The largest things that it takes.
+    pub limits: Limits,
+}
+
+/// Something that an engine may not be able to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Capability {
+    /// Ranges, and rows in order.
+    Order,
+    /// Transactions.
+    Transactions,
+    /// Transactions over several stores.
+    TransactionsAcrossStores,
+    /// Versions.
+    Versions,
+    /// Another name for a store.
+    Rename,
+    /// Taking over lines that were edited by hand.
+    AcceptEdits,
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Order => "ranges of keys",
+            Self::Transactions => "transactions",
+            Self::TransactionsAcrossStores => "transactions over several stores",
+            Self::Versions => "versions",
+            Self::Rename => "renaming a store",
+            Self::AcceptEdits => "taking over edited lines",
+        })
+    }
+}

@@ -1,0 +1,1 @@
+//! The engines that come with NexusBase. Each depends on [`domain`](crate::domain) and on no other.

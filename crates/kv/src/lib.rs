@@ -1,0 +1,15 @@
+//! Key-value stores: one set of interfaces, an engine for each need, versions to go back to.
+//!
+//! [`domain`] says what a store is; [`engines`] keeps stores in memory, in readable files, and on
+//! the database.
+//!
+//! What it promises: each change is atomic, on every engine; what an engine says it can do, it can;
+//! damage is an error or a report that names file and offset, never a wrong answer.
+//!
+//! What it does not: it knows no network, and no engine knows another.
+
+pub mod domain;
+pub mod engines;
+
+pub use bytes::Bytes;
+pub use domain::*;
