@@ -8,8 +8,10 @@
 //!
 //! What it does not: it knows no network, and no engine knows another.
 
+mod btree;
 pub mod domain;
 pub mod engines;
+mod keyspace;
 
 pub use bytes::Bytes;
 pub use domain::*;

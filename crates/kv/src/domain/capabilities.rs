@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use super::entry::{MEDIA_TYPE_BYTES_MAX, Put};
+use super::error::{Error, ErrorKind, Operation, Result};
+use super::store::Write;
+
 /// How far a transaction reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Transactions {
@@ -22,6 +26,53 @@ pub struct Limits {
     pub value_bytes: usize,
     /// Keys and values of one [`Store::write`](super::Store::write), or of one transaction.
     pub batch_bytes: usize,
+}
+
+impl Limits {
+    /// Checks a batch, and each key and value of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`].
+    pub fn check(&self, operation: Operation, writes: &[Write<'_>]) -> Result<()> {
+        let mut bytes = 0;
+        for write in writes {
+            bytes += match write {
+                Write::Put(key, put) => self.check_put(operation, key, put)?,
+                Write::Delete(key) => self.check_key(operation, key)?,
+            };
+        }
+        check(operation, "a batch", bytes, self.batch_bytes)
+    }
+
+    /// Checks a key. Returns its size.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`].
+    pub fn check_key(&self, operation: Operation, key: &[u8]) -> Result<usize> {
+        check(operation, "a key", key.len(), self.key_bytes).map_err(|e| e.key(key))?;
+        Ok(key.len())
+    }
+
+    /// Checks a key and what is to lie under it. Returns their size.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`].
+    pub fn check_put(&self, operation: Operation, key: &[u8], put: &Put<'_>) -> Result<usize> {
+        self.check_key(operation, key)?;
+        let media_type = put.media_type.map_or(0, str::len);
+        check(operation, "a media type", media_type, MEDIA_TYPE_BYTES_MAX)
+            .and_then(|()| check(operation, "a value", put.value.len(), self.value_bytes))
+            .map_err(|e| e.key(key))?;
+        Ok(key.len() + put.value.len())
+    }
+}
+
+fn check(operation: Operation, what: &'static str, bytes: usize, limit: usize) -> Result<()> {
+    if bytes > limit {
+        let kind = ErrorKind::TooLarge { what, bytes, limit };
+        return Err(Error::new(operation, kind));
+    }
+    Ok(())
 }
 
 /// What the stores of an engine can do.
