@@ -1,7 +1,7 @@
 //! Key-value stores: one set of interfaces, an engine for each need, versions to go back to.
 //!
 //! [`domain`] says what a store is; [`engines`] keeps stores in memory, in readable files, and on
-//! the database.
+//! the database; [`stores`] finds them by name.
 //!
 //! What it promises: each change is atomic, on every engine; what an engine says it can do, it can;
 //! damage is an error or a report that names file and offset, never a wrong answer.
@@ -12,6 +12,8 @@ mod btree;
 pub mod domain;
 pub mod engines;
 mod keyspace;
+mod stores;
 
 pub use bytes::Bytes;
 pub use domain::*;
+pub use stores::{Stores, stores};

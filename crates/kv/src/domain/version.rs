@@ -166,7 +166,11 @@ pub trait Versioned {
     fn prune_versions(&self, retention: &Retention, now_ms: u64) -> Result<Vec<Version>> {
         let outdated = retention.outdated(&self.versions()?, now_ms);
         for version in &outdated {
-            self.delete_version(&VersionId::Number(version.number))?;
+            match self.delete_version(&VersionId::Number(version.number)) {
+                // Another has deleted it meanwhile.
+                Err(error) if matches!(error.kind(), ErrorKind::VersionNotFound(_)) => {}
+                outcome => outcome?,
+            }
         }
         Ok(outdated)
     }
