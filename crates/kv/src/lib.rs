@@ -12,8 +12,10 @@ mod btree;
 pub mod domain;
 pub mod engines;
 mod keyspace;
+mod standard;
 mod stores;
 
 pub use bytes::Bytes;
 pub use domain::*;
+pub use standard::{FILES_DIR, standard};
 pub use stores::{Stores, stores};
