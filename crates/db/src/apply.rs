@@ -27,6 +27,10 @@ pub(crate) fn apply_entry(
     let at = Seqno::new(index.get());
     let mut changes = Vec::new();
     for mutation in &mutations {
+        if catalog::keeps_too_new(mutation, index) {
+            let reason = "it keeps a version that it cannot have seen";
+            return Err(Refused::Other(reason.to_owned()));
+        }
         match catalog::tree_change(mutation).map_err(Refused::Other)? {
             Some(TreeChange::Create { id, kind, name }) => {
                 if kinds.get(&kind).is_none() {

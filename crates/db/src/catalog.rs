@@ -3,8 +3,12 @@
 //! It is itself a tree, number 0, written by the same transactions as everything else. Each tree
 //! has a row under its number and one under its name, so that an entry that drops a tree names
 //! the number by itself: what an entry does must not depend on the state that it meets.
+//!
+//! It also has a row for each [kept version](crate::kept) and owner, so that an owner's own rows and
+//! the version that they speak of are written by one entry.
 
 use nexusbase_forest::{Change, Direction, KeyRange, Mutation, TreeId, TreeKind};
+use nexusbase_log::Index;
 
 use crate::error::{ReadError, WriteError};
 use crate::kinds::Kinds;
@@ -18,6 +22,7 @@ pub(crate) const CATALOG: TreeId = TreeId::new(0);
 const BY_ID: u8 = 1;
 const BY_NAME: u8 = 2;
 const NEXT_ID: [u8; 1] = [3];
+const KEPT: u8 = 4;
 
 /// What an entry does to the set of trees.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +37,96 @@ pub(crate) enum TreeChange {
     Drop(TreeId),
 }
 
+/// What an entry does to a kept version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VersionChange {
+    Keep(Index),
+    Release(Index),
+}
+
+/// Reads a change of the kept versions out of a mutation, if it is one.
+pub(crate) fn version_change(mutation: &Mutation) -> Result<Option<VersionChange>, String> {
+    if mutation.tree != CATALOG || mutation.key.first() != Some(&KEPT) {
+        return Ok(None);
+    }
+    let (version, _) = kept_of(&mutation.key)?;
+    match &mutation.change {
+        Change::Put(value) if value.is_empty() => Ok(Some(VersionChange::Keep(version))),
+        Change::Put(_) => Err("it keeps a version with a value that says nothing".to_owned()),
+        Change::Delete => Ok(Some(VersionChange::Release(version))),
+        Change::Merge(_) | Change::DeleteRange { .. } => {
+            Err("it merges or deletes a range in the catalog".to_owned())
+        }
+    }
+}
+
+/// Whether a mutation of the entry `at` keeps a version that it cannot have seen.
+pub(crate) fn keeps_too_new(mutation: &Mutation, at: Index) -> bool {
+    matches!(version_change(mutation), Ok(Some(VersionChange::Keep(version))) if version >= at)
+}
+
+fn key_of_kept(version: Index, owner: &str) -> Vec<u8> {
+    let mut key = vec![KEPT];
+    key.extend_from_slice(&version.get().to_be_bytes());
+    key.extend_from_slice(owner.as_bytes());
+    key
+}
+
+fn kept_of(key: &[u8]) -> Result<(Index, &str), String> {
+    let version = key.get(1..).and_then(<[u8]>::split_first_chunk);
+    let (version, owner) = version.ok_or("it names a kept version by a key that is cut off")?;
+    let owner = std::str::from_utf8(owner);
+    let owner = owner.map_err(|_| "the owner of a kept version is not UTF-8")?;
+    Ok((Index::new(u64::from_be_bytes(*version)), owner))
+}
+
+/// Notes that `owner` keeps what `tx` sees.
+pub(crate) fn keep(tx: &mut Transaction, owner: &str) -> Result<Index, WriteError> {
+    let version = tx.snapshot_index();
+    let key = key_of_kept(version, owner);
+    // No snapshot sees a row that keeps it. But of two transactions that keep the same for the same
+    // owner the second is refused, so that no row is ever put twice.
+    if tx.get(CATALOG, &key)?.is_none() {
+        tx.put_unchecked(CATALOG, &key, &[])?;
+    }
+    Ok(version)
+}
+
+/// Removes what `owner` keeps at `version`. Returns whether it did.
+pub(crate) fn release(
+    tx: &mut Transaction,
+    version: Index,
+    owner: &str,
+) -> Result<bool, WriteError> {
+    let key = key_of_kept(version, owner);
+    if tx.get(CATALOG, &key)?.is_none() {
+        return Ok(false);
+    }
+    tx.delete_unchecked(CATALOG, &key)?;
+    Ok(true)
+}
+
+/// Takes what one transaction has kept and released out of its writes.
+pub(crate) fn forget_kept(writes: &mut Writes, version: Index, owner: &str) {
+    writes.remove(CATALOG, &key_of_kept(version, owner));
+}
+
+/// All kept versions whose owner starts with `prefix`, by version and owner.
+pub(crate) fn kept<V: View + ?Sized>(
+    view: &V,
+    prefix: &str,
+) -> Result<Vec<(Index, String)>, ReadError> {
+    let mut kept = Vec::new();
+    for row in view.scan(CATALOG, KeyRange::prefix(&[KEPT]), Direction::Forward)? {
+        let (key, _) = row?;
+        let (version, owner) = kept_of(&key).map_err(|reason| ReadError::Kept { reason })?;
+        if owner.starts_with(prefix) {
+            kept.push((version, owner.to_owned()));
+        }
+    }
+    Ok(kept)
+}
+
 /// Reads a change of the set of trees out of a mutation, if it is one.
 pub(crate) fn tree_change(mutation: &Mutation) -> Result<Option<TreeChange>, String> {
     if mutation.tree != CATALOG {
@@ -44,6 +139,7 @@ pub(crate) fn tree_change(mutation: &Mutation) -> Result<Option<TreeChange>, Str
             return Err("it merges or deletes a range in the catalog".to_owned());
         }
     };
+    version_change(mutation)?;
     let id = match mutation.key.split_first() {
         Some((&BY_ID, id)) => id.try_into().map(u32::from_be_bytes),
         _ => return Ok(None),
@@ -252,5 +348,51 @@ mod tests {
         assert!(tree_change(&row(b"\x01\0", Change::Delete)).is_err());
         assert!(tree_change(&row(b"", Change::DeleteRange { end: None })).is_err());
         assert!(tree_change(&row(key, Change::Merge(Bytes::new()))).is_err());
+    }
+
+    /// The bytes of format 1, as `docs/format.md` describes them. Never change what is expected
+    /// here.
+    #[test]
+    fn golden_kept_version() {
+        let key = b"\x04\0\0\0\0\0\0\x01\x02backup";
+        let version = Index::new(258);
+        assert_eq!(key_of_kept(version, "backup"), key);
+        let keep = row(key, Change::Put(Bytes::new()));
+        assert_eq!(
+            version_change(&keep),
+            Ok(Some(VersionChange::Keep(version)))
+        );
+        let release = row(key, Change::Delete);
+        assert_eq!(
+            version_change(&release),
+            Ok(Some(VersionChange::Release(version)))
+        );
+        for change in [&keep, &release] {
+            assert_eq!(tree_change(change), Ok(None));
+        }
+        assert!(keeps_too_new(&keep, version));
+        assert!(!keeps_too_new(&keep, version.next()));
+    }
+
+    #[test]
+    fn what_makes_no_sense_of_a_kept_version_is_an_error() {
+        for key in [
+            &b"\x04"[..],
+            b"\x04\0\0\0\0\0\0\x01",
+            b"\x04\0\0\0\0\0\0\0\x01\xff",
+        ] {
+            assert!(tree_change(&row(key, Change::Put(Bytes::new()))).is_err());
+            assert!(tree_change(&row(key, Change::Delete)).is_err());
+        }
+        let key = b"\x04\0\0\0\0\0\0\x01\x02backup";
+        let value = Change::Put(Bytes::from_static(b"x"));
+        for change in [
+            value,
+            Change::Merge(Bytes::new()),
+            Change::DeleteRange { end: None },
+        ] {
+            assert!(version_change(&row(key, change.clone())).is_err());
+            assert!(tree_change(&row(key, change)).is_err());
+        }
     }
 }

@@ -23,7 +23,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 impl Database {
     /// Makes a copy of the database in the folder `path`, which must be empty or missing and on
     /// the same file system. It has all that was visible when this was called, and perhaps more: the
-    /// index that is returned says what. Opening the copy gives exactly that.
+    /// index that is returned says what. Opening the copy gives exactly that, and the
+    /// [versions](crate::Transaction::keep_version) that are kept there.
     ///
     /// # Errors
     /// When the folder is not empty or cannot be written. A copy that was not finished is no
@@ -37,8 +38,12 @@ impl Database {
             return Err(CheckpointError::NotEmpty(path.to_path_buf()));
         }
         fs.create_dir(path)?;
+        // What is released from here on may still be kept in the copy, so it must be in the tables
+        // that are linked. What was released before is flushed, and not kept in the copy.
+        let releases = core.kept.hold_releases();
         core.flush_all()?;
         let through = core.forest.checkpoint(&path.join(FOREST_DIR))?;
+        drop(releases);
         let index = Index::new(through.get());
         let mut options = LogOptions::new(core.database);
         options.segment_bytes = SEGMENT_BYTES;

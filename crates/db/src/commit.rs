@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use nexusbase_forest::{Forest, Mutation, Seqno};
+use nexusbase_forest::{Forest, Mutation};
 use nexusbase_io::Clock;
 use nexusbase_log::{AppendError, Group, Index, Log, LogId, LogWriter, Record, Sync, Term};
 use parking_lot::{Condvar, Mutex};
@@ -30,6 +30,7 @@ use crate::background::Bells;
 use crate::conflicts::ConflictWindow;
 use crate::error::CommitError;
 use crate::housekeeping::Bell;
+use crate::kept::{Kept, VersionChanges};
 use crate::kinds::Kinds;
 use crate::options::Durability;
 use crate::read_set::ReadSet;
@@ -37,9 +38,11 @@ use crate::snapshot::{Registry, Snapshot};
 use crate::ticket::Ticket;
 use crate::write_set;
 
+mod closing;
 mod handle;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 pub use handle::CommitHandle;
 
@@ -62,6 +65,7 @@ pub(crate) struct Pipeline {
     drained: Condvar,
     forest: Arc<Forest>,
     registry: Arc<Registry>,
+    kept: Arc<Kept>,
     log: Log,
     clock: Arc<dyn Clock>,
     kinds: Arc<Kinds>,
@@ -108,6 +112,7 @@ struct Pending {
     /// The time that is in the payload.
     unix_ms: u64,
     mutations: Vec<Mutation>,
+    versions: VersionChanges,
     ticket: Arc<Ticket>,
 }
 
@@ -135,6 +140,7 @@ pub struct CommitStats {
 pub(crate) struct Parts {
     pub(crate) forest: Arc<Forest>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) kept: Arc<Kept>,
     pub(crate) log: Log,
     pub(crate) writer: LogWriter,
     pub(crate) clock: Arc<dyn Clock>,
@@ -164,6 +170,7 @@ impl Pipeline {
             drained: Condvar::new(),
             forest: parts.forest,
             registry: parts.registry,
+            kept: parts.kept,
             log: parts.log,
             clock: parts.clock,
             kinds: parts.kinds,
@@ -192,39 +199,56 @@ impl Pipeline {
             });
         }
         let unix_ms = self.clock.unix_ms();
-        let payload = write_set::encode(&mutations, unix_ms);
+        let versions = VersionChanges::of(&mutations);
         let ticket = Arc::new(Ticket::default());
+        let pending = Pending {
+            index: Index::ZERO,
+            payload: write_set::encode(&mutations, unix_ms),
+            unix_ms,
+            mutations,
+            versions: versions.clone(),
+            ticket: Arc::clone(&ticket),
+        };
         self.wait_for_room();
-        {
-            let mut state = self.state.lock();
-            if let Some(stopped) = &state.stopped {
-                return Err(stopped.clone());
-            }
-            if let Some(with) = state.window.conflict(snapshot.index(), reads) {
-                self.counters.conflicts.fetch_add(1, Ordering::Relaxed);
-                return Err(CommitError::Conflict { with });
-            }
-            let index = state.next;
-            state.next = index.next();
-            state.window.insert(index, &mutations);
-            state
-                .window
-                .forget(Index::new(self.registry.oldest().get()));
-            state.queue_bytes += payload.len();
-            state.queue.push_back(Pending {
-                index,
-                payload,
-                unix_ms,
-                mutations,
-                ticket: Arc::clone(&ticket),
-            });
+        // Another may apply it as soon as it is queued.
+        self.kept.begin(&versions);
+        if let Err(refused) = self.queue(snapshot.index(), reads, pending) {
+            self.kept.take_back(&versions);
+            return Err(refused);
         }
-        // Only now may the window forget what this transaction could conflict with.
+        // Only now may the window forget what this transaction could conflict with, and the floor
+        // rise above what it keeps.
         drop(snapshot);
         Ok(CommitHandle {
             pipeline: Arc::clone(self),
             ticket,
         })
+    }
+
+    /// Gives a transaction at `snapshot` the next index and queues it, if it may commit.
+    fn queue(
+        &self,
+        snapshot: Index,
+        reads: &ReadSet,
+        mut pending: Pending,
+    ) -> Result<(), CommitError> {
+        let mut state = self.state.lock();
+        if let Some(stopped) = &state.stopped {
+            return Err(stopped.clone());
+        }
+        if let Some(with) = state.window.conflict(snapshot, reads) {
+            self.counters.conflicts.fetch_add(1, Ordering::Relaxed);
+            return Err(CommitError::Conflict { with });
+        }
+        pending.index = state.next;
+        state.next = pending.index.next();
+        state.window.insert(pending.index, &pending.mutations);
+        state
+            .window
+            .forget(Index::new(self.registry.oldest().get()));
+        state.queue_bytes += pending.payload.len();
+        state.queue.push_back(pending);
+        Ok(())
     }
 
     fn wait_for_room(&self) {
@@ -255,7 +279,7 @@ impl Pipeline {
         match writer.append(&records, sync) {
             Ok(_) => {
                 if let (Sync::Durable, Some(last)) = (sync, batch.last()) {
-                    self.synced.fetch_max(last.index.get(), Ordering::Relaxed);
+                    self.note_synced(last.index.get());
                 }
                 self.hand_over(writer);
                 self.apply(batch);
@@ -355,6 +379,10 @@ impl Pipeline {
                 return self.stop(batch, &e.to_string());
             }
         }
+        // Whoever sees the row of a kept version can read that version.
+        for pending in &batch {
+            self.kept.apply(pending.index, &pending.versions);
+        }
         self.registry.visible.advance(last.get());
         if self.forest.sealed_sets() > 0 {
             self.bells.flush.ring();
@@ -396,6 +424,7 @@ impl Pipeline {
             rejected
         };
         for pending in rejected {
+            self.kept.take_back(&pending.versions);
             pending
                 .ticket
                 .resolve(Err(CommitError::NoSpace(error.clone())));
@@ -408,7 +437,8 @@ impl Pipeline {
         self.stop(Vec::new(), reason);
     }
 
-    /// The log has failed: nobody knows what is durable, so nothing more is accepted.
+    /// The log has failed: nobody knows what is durable, so nothing more is accepted. What was to
+    /// be kept stays pinned: the next life may find that it is.
     fn stop(&self, batch: Vec<Pending>, reason: &str) {
         let stopped = CommitError::Stopped(reason.into());
         let failed = {
@@ -432,12 +462,6 @@ impl Pipeline {
     /// Why no more commits are accepted, if none are.
     pub(crate) fn is_stopped(&self) -> Option<CommitError> {
         self.state.lock().stopped.clone()
-    }
-
-    /// Why nothing more is to be begun, if somebody has begun to close.
-    pub(crate) fn is_closing(&self) -> Option<CommitError> {
-        let state = self.state.lock();
-        (state.closing != Closing::No).then_some(CommitError::Closed)
     }
 
     fn has_failed(&self) -> bool {
@@ -488,133 +512,6 @@ impl Pipeline {
             }
         }
         Some(result)
-    }
-
-    /// Makes what is visible durable in the log, if the writer is at home. Only then may it be worked
-    /// into tables: a range delete that a power cut takes back must have deleted nothing.
-    pub(crate) fn sync_log(&self) -> Option<Result<(), AppendError>> {
-        let oldest = self.registry.oldest();
-        // What is applied was written before.
-        let applied = self.forest.applied();
-        let synced = self.with_writer(LogWriter::sync);
-        if matches!(synced, Some(Ok(()))) {
-            self.synced.fetch_max(applied.get(), Ordering::Relaxed);
-            self.forest.set_oldest_needed(oldest);
-        }
-        synced
-    }
-
-    /// Entries up to this one are known to be durable in the log.
-    pub(crate) fn synced(&self) -> Seqno {
-        if self.durability == Durability::Always {
-            return Seqno::new(u64::MAX);
-        }
-        Seqno::new(self.synced.load(Ordering::Relaxed))
-    }
-
-    /// Tells the log that nobody will need the entries up to `up_to` to open the database again:
-    /// what they did is durable elsewhere, which is the caller's to know. Housekeeping then
-    /// recycles segments, except those that a reader of the log still needs.
-    ///
-    /// Where the writer is away, its next leader writes it down.
-    pub(crate) fn purge_log(&self, up_to: Index) -> Result<(), AppendError> {
-        let up_to = up_to.min(Index::new(self.registry.visible.get()));
-        if up_to <= self.log.group(GROUP).purged.index {
-            return Ok(());
-        }
-        {
-            let mut state = self.state.lock();
-            state.purge_due = state.purge_due.max(Some(up_to));
-        }
-        let told = self.with_writer(|writer| match self.take_purge() {
-            Some(purge) => writer.append(&[purge], Sync::Durable).map(drop),
-            // A leader was faster.
-            None => Ok(()),
-        });
-        if matches!(told, Some(Err(AppendError::NoSpace(_)))) {
-            self.state.lock().purge_due.get_or_insert(up_to);
-        }
-        self.bell.ring();
-        told.unwrap_or(Ok(()))
-    }
-
-    fn take_purge(&self) -> Option<Record<'static>> {
-        let index = self.state.lock().purge_due.take()?;
-        let term = Term::ZERO;
-        let up_to = LogId { index, term };
-        Some(Record::PurgeUpTo {
-            group: GROUP,
-            up_to,
-        })
-    }
-
-    /// Asks the next leader for a sync.
-    pub(crate) fn request_sync(&self) {
-        self.state.lock().sync_due = true;
-    }
-
-    /// Accepts nothing more. Returns whether the caller is the one to close it: it then calls
-    /// [`Self::finish`] and [`Self::end_close`]; all others [`Self::wait_closed`].
-    pub(crate) fn begin_close(&self) -> bool {
-        let mut state = self.state.lock();
-        if state.closing != Closing::No {
-            return false;
-        }
-        state.closing = Closing::Begun;
-        state.stopped.get_or_insert(CommitError::Closed);
-        true
-    }
-
-    /// Finishes what is queued, waits for all who write or apply, and makes everything durable.
-    pub(crate) fn finish(&self) -> Result<(), CommitError> {
-        let (failed, writer) = loop {
-            while self.lead() {}
-            let seen = self.registry.visible.get();
-            {
-                let mut state = self.state.lock();
-                if state.leaders == 0 && state.queue.is_empty() {
-                    let failed = state.stopped.clone().filter(CommitError::is_failure);
-                    break (failed, state.writer.take());
-                }
-            }
-            // Somebody leads: what they write moves the visible index.
-            self.registry
-                .visible
-                .wait_beyond(seen, Duration::from_millis(1));
-        };
-        self.log
-            .set_committed(GROUP, Index::new(self.registry.visible.get()));
-        self.log.close();
-        if let Some(failed) = failed {
-            return Err(failed);
-        }
-        match writer.map(|mut writer| writer.claim()) {
-            // The claim is a safeguard; without room for it nothing is lost.
-            None | Some(Ok(()) | Err(AppendError::NoSpace(_))) => Ok(()),
-            Some(Err(e)) => {
-                let failed = CommitError::Stopped(e.to_string().into());
-                self.state.lock().stopped = Some(failed.clone());
-                Err(failed)
-            }
-        }
-    }
-
-    /// Says that the folder is free.
-    pub(crate) fn end_close(&self) {
-        self.state.lock().closing = Closing::Done;
-        self.drained.notify_all();
-    }
-
-    /// Waits until another has closed it.
-    pub(crate) fn wait_closed(&self) -> Result<(), CommitError> {
-        let mut state = self.state.lock();
-        while state.closing != Closing::Done {
-            self.drained.wait(&mut state);
-        }
-        match &state.stopped {
-            Some(failed) if failed.is_failure() => Err(failed.clone()),
-            _ => Ok(()),
-        }
     }
 
     pub(crate) fn stats(&self) -> CommitStats {

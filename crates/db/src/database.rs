@@ -16,6 +16,7 @@ use crate::error::{CommitError, OpenError};
 use crate::feed::ChangeFeed;
 use crate::folder::Folder;
 use crate::housekeeping::{self, Bell, Housekeeper};
+use crate::kept::Kept;
 use crate::kinds::Kinds;
 use crate::options::{Durability, Options};
 use crate::pace::Pace;
@@ -68,6 +69,7 @@ pub(crate) struct Core {
     pub(crate) env: Env,
     pub(crate) forest: Arc<Forest>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) kept: Arc<Kept>,
     pub(crate) log: Log,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) bell: Arc<Bell>,
@@ -101,6 +103,8 @@ pub struct Stats {
     pub log_bytes: u64,
     /// Snapshots and transactions that are open.
     pub readers: usize,
+    /// States that are [kept](Transaction::keep_version) readable.
+    pub kept_versions: usize,
     /// What the commit pipeline has done.
     pub commits: CommitStats,
     /// Trees, the catalog included.
@@ -154,6 +158,8 @@ impl Database {
     /// See [`OpenError`].
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         let keep = keep(&options);
+        #[cfg(feature = "broken-on-purpose")]
+        let broken_kept = options.broken_kept;
         let Options {
             durability,
             segment_bytes,
@@ -182,14 +188,18 @@ impl Database {
         let flushed = forest.flushed_through().get();
 
         let (forest, registry) = (Arc::new(forest), Arc::new(Registry::default()));
-        forest.set_oldest_needed(Seqno::new(last.get()));
         registry.visible.advance(last.get());
+        let kept = recovery::kept_versions(&forest, &registry)?;
+        #[cfg(feature = "broken-on-purpose")]
+        kept.break_it(broken_kept);
+        forest.set_oldest_needed(Seqno::new(last.get()));
         log.set_committed(GROUP, last);
         let bell = Arc::new(Bell::default());
         let bells = Arc::new(Bells::default());
         let parts = Parts {
             forest: Arc::clone(&forest),
             registry: Arc::clone(&registry),
+            kept: Arc::clone(&kept),
             log: log.clone(),
             writer,
             clock: Arc::clone(&env.clock),
@@ -202,6 +212,7 @@ impl Database {
         let core = Arc::new(Core {
             forest,
             registry,
+            kept,
             log,
             pipeline: Arc::new(Pipeline::new(parts, last)),
             bell,
@@ -256,6 +267,14 @@ impl Database {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::take(&self.core().forest, &self.core().registry)
+    }
+
+    /// Takes a snapshot of the state at `index`, if a transaction has
+    /// [kept](Transaction::keep_version) it and it is not released yet. It stays readable as long as
+    /// it lives, also if the version is released meanwhile.
+    #[must_use]
+    pub fn snapshot_at(&self, index: Index) -> Option<Snapshot> {
+        Snapshot::take_kept(&self.core().forest, &self.core().kept, index)
     }
 
     /// Starts a transaction at the newest visible state.
@@ -375,12 +394,14 @@ impl Database {
         let core = self.core();
         let (log_segments, log_bytes) = core.log.size();
         let forest = core.forest.stats();
+        let (kept_versions, kept_readers) = core.kept.count();
         Stats {
             visible: core.registry.visible.get(),
             durable_bytes: core.log.durable().get(),
             log_segments,
             log_bytes,
-            readers: core.registry.count(),
+            readers: core.registry.count() + kept_readers,
+            kept_versions,
             commits: core.pipeline.stats(),
             trees: forest.trees.len(),
             memory_rows: forest.trees.values().map(|tree| tree.entries).sum(),

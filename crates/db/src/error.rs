@@ -108,6 +108,9 @@ pub enum OpenError {
     /// The log cannot be read back.
     #[error(transparent)]
     LogRead(#[from] log::ReadError),
+    /// The catalog cannot be read.
+    #[error(transparent)]
+    Catalog(#[from] ReadError),
     /// An entry of the log is valid but makes no sense.
     #[error("log entry {index} cannot be applied: {reason}")]
     Entry {
@@ -151,6 +154,12 @@ pub enum ReadError {
     Catalog {
         /// The tree's name.
         name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The catalog says something of a kept version that makes no sense.
+    #[error("the catalog is damaged: {reason}")]
+    Kept {
         /// What is wrong.
         reason: String,
     },

@@ -5,7 +5,9 @@
 //! any of them at one snapshot, buffers its writes, and commits all of them or nothing. Commits
 //! are serializable: a transaction that read a key or a range which another has changed since is
 //! refused, and [`Database::transact`] runs it again. A [`Snapshot`] reads one state for as long
-//! as it likes and neither waits for anybody nor makes anybody wait.
+//! as it likes and neither waits for anybody nor makes anybody wait. A state can also be
+//! [kept](Transaction::keep_version): it then stays readable until it is released, also by later
+//! lives of the database.
 //!
 //! What it promises:
 //! * A commit that was reported survives any crash (with [`Durability::Always`], the default; the
@@ -50,6 +52,7 @@ mod folder;
 #[doc(hidden)]
 pub mod fuzzing;
 mod housekeeping;
+mod kept;
 mod kinds;
 mod options;
 mod overlay;
@@ -76,10 +79,13 @@ pub use nexusbase_forest::{
     TreeKind, Zone,
 };
 pub use nexusbase_forest::{
-    Compression, Corruption, Cursor, DiskError, ForestOptions, RangeSum, Seqno,
-    Stats as ForestStats, StepError, inspect as forest_inspect,
+    Compression, Corruption, Cursor, DiskError, ForestOptions, RangeSum,
+    ReadError as TreeReadError, Seqno, Stats as ForestStats, StepError, inspect as forest_inspect,
 };
 pub use nexusbase_log::{Changed, Index, inspect as log_inspect};
+#[cfg(feature = "broken-on-purpose")]
+#[doc(hidden)]
+pub use options::BrokenKept;
 pub use options::{Durability, Options};
 pub use recovery::RecoveryReport;
 pub use snapshot::Snapshot;

@@ -41,6 +41,22 @@ pub struct Options {
     /// purpose, to prove that the crash simulation finds it.
     #[cfg(feature = "broken-on-purpose")]
     pub broken_half_entries: bool,
+    /// What is wrong with kept versions: a defect on purpose, as the one above.
+    #[cfg(feature = "broken-on-purpose")]
+    pub broken_kept: BrokenKept,
+}
+
+/// A defect on purpose of kept versions.
+#[cfg(feature = "broken-on-purpose")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BrokenKept {
+    /// None.
+    #[default]
+    No,
+    /// Opening does not pin what is kept.
+    Forgotten,
+    /// A release counts before the log is sure to have it.
+    ReleasedAtOnce,
 }
 
 impl Default for Options {
@@ -54,6 +70,8 @@ impl Default for Options {
             env: Env::os(),
             #[cfg(feature = "broken-on-purpose")]
             broken_half_entries: false,
+            #[cfg(feature = "broken-on-purpose")]
+            broken_kept: BrokenKept::No,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Entries are read and checked one by one, in order and without a gap; what they change is applied
 //! by windows, because nobody reads yet and the forest may take them in the order that suits it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +14,9 @@ use crate::apply::{Refused, apply_entry};
 use crate::catalog::{self, CATALOG};
 use crate::commit::GROUP;
 use crate::error::OpenError;
+use crate::kept::Kept;
 use crate::kinds::Kinds;
+use crate::snapshot::{Registry, Snapshot};
 use crate::write_set::WriteSet;
 
 /// What opening a database had to do.
@@ -76,6 +79,16 @@ pub(crate) fn replay(
     Ok(last)
 }
 
+/// Pins what the newest state says is kept. To be called before the floor of the forest rises: it
+/// is where the tables end, so that replaying has dropped nothing that a kept version needs.
+pub(crate) fn kept_versions(
+    forest: &Arc<Forest>,
+    registry: &Arc<Registry>,
+) -> Result<Arc<Kept>, OpenError> {
+    let rows = catalog::kept(&Snapshot::take(forest, registry), "")?;
+    Ok(Arc::new(Kept::restore(Arc::clone(forest), &rows)))
+}
+
 /// Changes are applied this many at a time.
 const WINDOW_CHANGES: usize = 1 << 16;
 /// A window ends early when its keys and values have this many bytes.
@@ -114,6 +127,7 @@ impl<'a> Replay<'a> {
         if mutations.iter().any(|mutation| {
             // An error is one of the entry, which says so when it is applied.
             !matches!(catalog::tree_change(mutation), Ok(None))
+                || catalog::keeps_too_new(mutation, index)
         }) {
             // What trees there are changes between entries, not within a window.
             self.flush()?;

@@ -12,6 +12,7 @@ use nexusbase_log::{Index, Watermark};
 use parking_lot::Mutex;
 
 use crate::error::ReadError;
+use crate::kept::Kept;
 use crate::view::{Scan, View};
 
 /// The indices that are being read.
@@ -58,8 +59,17 @@ impl Registry {
 #[derive(Debug)]
 pub struct Snapshot {
     forest: Arc<Forest>,
-    registry: Arc<Registry>,
+    hold: Hold,
     index: u64,
+}
+
+/// What keeps the state of a snapshot readable.
+#[derive(Debug)]
+enum Hold {
+    /// The floor stays below it.
+    Floor(Arc<Registry>),
+    /// It is pinned.
+    Pin(Arc<Kept>),
 }
 
 impl Snapshot {
@@ -68,9 +78,18 @@ impl Snapshot {
         let index = registry.enter();
         Self {
             forest: Arc::clone(forest),
-            registry: Arc::clone(registry),
+            hold: Hold::Floor(Arc::clone(registry)),
             index,
         }
+    }
+
+    /// Takes a snapshot of a kept version, if it is kept.
+    pub(crate) fn take_kept(forest: &Arc<Forest>, kept: &Arc<Kept>, index: Index) -> Option<Self> {
+        kept.enter(index).then(|| Self {
+            forest: Arc::clone(forest),
+            hold: Hold::Pin(Arc::clone(kept)),
+            index: index.get(),
+        })
     }
 
     /// The last commit that this snapshot sees.
@@ -108,7 +127,10 @@ impl Snapshot {
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
-        self.registry.leave(self.index);
+        match &self.hold {
+            Hold::Floor(registry) => registry.leave(self.index),
+            Hold::Pin(kept) => kept.leave(self.index()),
+        }
     }
 }
 

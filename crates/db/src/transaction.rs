@@ -191,6 +191,42 @@ impl Transaction {
         Ok(true)
     }
 
+    /// Keeps the state that this transaction sees (its snapshot, without its own writes) readable,
+    /// as `owner`, from the commit of this transaction on until it is
+    /// [released](Self::release_version): over restarts and crashes, and in copies. Returns the
+    /// index of that state, to read it with [`Database::snapshot_at`]. Several owners may keep the
+    /// same index; it stays until the last has released it.
+    ///
+    /// All trees of that state stay readable, those that are dropped later included. It costs the
+    /// rows of that state that later commits replace or delete. (Rows that
+    /// [expire](TreeKind::expiry) may be gone from it or not, as everywhere.)
+    ///
+    /// This reads whether `owner` keeps the same already, so of two transactions that keep one
+    /// index as one owner at once the second conflicts.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read, or a limit is exceeded: `owner` is part of a key.
+    pub fn keep_version(&mut self, owner: &str) -> Result<Index, WriteError> {
+        catalog::keep(self, owner)
+    }
+
+    /// Gives back what `owner` [keeps](Self::keep_version) at `index`. Returns whether it did keep
+    /// it. Snapshots of it that are open stay readable. The space is free for compactions to take
+    /// when the log is sure to have the commit, and nothing else keeps or reads that index.
+    ///
+    /// # Errors
+    /// As [`Self::keep_version`].
+    pub fn release_version(&mut self, index: Index, owner: &str) -> Result<bool, WriteError> {
+        if !catalog::release(self, index, owner)? {
+            return Ok(false);
+        }
+        if index == self.snapshot_index() {
+            // Only this transaction itself has kept it: the entry must not mention it at all.
+            catalog::forget_kept(&mut self.writes, index, owner);
+        }
+        Ok(true)
+    }
+
     /// Hands the writes to the commit pipeline. They are visible and durable when the handle's
     /// wait is over, not before.
     ///

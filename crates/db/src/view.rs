@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use nexusbase_forest::{Direction, KeyRange, TreeId};
+use nexusbase_log::Index;
 
 use crate::catalog;
 use crate::error::ReadError;
@@ -43,6 +44,12 @@ pub trait View {
     /// The name of a tree's kind, if there is such a tree.
     fn tree_kind(&self, tree: TreeId) -> Result<Option<String>, ReadError> {
         catalog::kind_name_of(self, tree)
+    }
+
+    /// All [kept versions](crate::Transaction::keep_version) whose owner starts with
+    /// `owner_prefix`, each with its owner, sorted by both.
+    fn kept_versions(&self, owner_prefix: &str) -> Result<Vec<(Index, String)>, ReadError> {
+        catalog::kept(self, owner_prefix)
     }
 }
 

@@ -361,8 +361,10 @@ impl Forest {
         self.horizon.raise_floor(at.min(self.applied()));
     }
 
-    /// Tells a forest that was just opened what was pinned when it was closed: before any step,
-    /// or what was pinned may be gone. (The forest keeps no list of its own.)
+    /// Tells a forest that was just opened what was pinned when it was closed: before any
+    /// compaction, and before [`Forest::set_oldest_needed`], or what was pinned may be gone.
+    /// (Flushes of entries that were applied since drop nothing: all of them are above the floor.
+    /// The forest keeps no list of its own.)
     pub fn restore_pins(&self, pins: &[Seqno]) {
         self.horizon.restore_pins(pins);
     }

@@ -6,13 +6,14 @@
 //! What it checks: after a power cut the database is exactly what it was after some commit, at
 //! least the last that was acknowledged as durable in its mode; after a kill, at least the last
 //! that was acknowledged; never half a commit. While it lives, every snapshot shows the state of
-//! its index and every transaction that state with its own writes; each accepted commit would have
+//! its index, every kept version too, and every transaction that state with its own writes; each accepted commit would have
 //! read the same at its place in the order (it is serializable); the change feed shows every
 //! commit once; a checkpoint is a database with exactly the commits that it said. An error is
 //! allowed only where a fault was planned or the disk is full: a read that failed is read again,
 //! and must be right then; when a full disk has room again, background work goes on.
 
 mod copies;
+mod kept;
 mod kinds;
 mod life;
 mod look;

@@ -65,6 +65,8 @@ pub struct Report {
     pub from_tables: u64,
     /// Checkpoints that were made.
     pub checkpoints: u64,
+    /// Kept versions that were read.
+    pub kept_read: u64,
 }
 
 impl Report {
@@ -85,6 +87,7 @@ impl Report {
         self.compactions += other.compactions;
         self.from_tables += other.from_tables;
         self.checkpoints += other.checkpoints;
+        self.kept_read += other.kept_read;
     }
 }
 

@@ -32,6 +32,10 @@ pub enum Defect {
     SkippedDirSyncs,
     /// Recovery applies only the first half of each entry. Only databases have it.
     HalfEntries,
+    /// Opening does not pin what is kept. Only databases have it.
+    KeptForgotten,
+    /// A release of a kept version counts before it is durable. Only databases have it.
+    ReleasedAtOnce,
     /// Segments are recycled before the purge that allows it is durable. Only the log alone has it.
     EarlyRecycle,
     /// One of the forest's own. Only the forest alone has it.

@@ -46,6 +46,17 @@ fn half_an_entry_applied_is_caught() {
 }
 
 #[test]
+fn a_kept_version_that_is_not_pinned_again_is_caught() {
+    caught(db_sim::run, Defect::KeptForgotten, 20);
+}
+
+/// The crash has to take the release back after a compaction that went by it.
+#[test]
+fn a_release_that_counts_before_it_is_durable_is_caught() {
+    caught(db_sim::run, Defect::ReleasedAtOnce, 4_000);
+}
+
+#[test]
 fn a_segment_recycled_too_early_is_caught() {
     caught(log_sim::run, Defect::EarlyRecycle, 2_000);
 }

@@ -32,6 +32,7 @@ fn no_acknowledged_commit_is_lost_and_no_half_of_one_appears() {
     assert!(report.conflicts > 100, "{report:?}");
     assert!(report.from_tables > 1_000, "{report:?}");
     assert!(report.checkpoints > 500, "{report:?}");
+    assert!(report.kept_read > 1_000, "{report:?}");
 }
 
 #[test]

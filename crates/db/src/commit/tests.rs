@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use nexusbase_forest::Seqno;
 use nexusbase_io::Env;
-use nexusbase_io::sim::SimDisk;
+use nexusbase_io::sim::{FaultKind, SimDisk};
 use nexusbase_log::{Index, ReadError};
 
 use super::GROUP;
@@ -229,4 +230,23 @@ fn a_compaction_that_works_does_not_excuse_a_flush_that_fails() {
     disk.set_capacity(None);
     assert_eq!(flush_step(core).unwrap(), Done::Worked);
     assert_eq!(db.stats().background_failure, None);
+}
+
+/// The next life may find the entry that keeps it, whatever its committer was told.
+#[test]
+fn what_was_to_be_kept_stays_pinned_when_the_log_fails() {
+    let disk = SimDisk::new(1);
+    let (db, tree) = filled(&disk);
+    let mut tx = db.begin();
+    let version = tx.keep_version("a").unwrap();
+    let handle = tx.commit().unwrap();
+    disk.fail_at(1, FaultKind::Io);
+    assert!(handle.wait().is_err());
+    assert!(db.stopped().is_some() && db.snapshot_at(version).is_none());
+    let forest = &db.core().forest;
+    let next = Seqno::new(version.get() + 1);
+    forest.apply(next, &[], []).unwrap();
+    forest.set_oldest_needed(next);
+    let at = Seqno::new(version.get());
+    assert!(forest.get(tree, b"", at).is_ok());
 }

@@ -7,6 +7,7 @@ use nexusbase_forest::StepError;
 use nexusbase_io::Fs;
 
 use super::Sim;
+use super::kept::compare_kept;
 use super::look::compare_all;
 use super::model::same;
 use crate::Check;
@@ -70,6 +71,7 @@ impl Sim {
         same("the copy", &index, &db.snapshot().index().get())?;
         let state = self.timeline.state_at(index);
         compare_all(&db.snapshot(), &state, Direction::Forward)?;
+        compare_kept(&db, &mut self.timeline, Direction::Reverse)?;
         let name = "a new tree";
         db.transact(|tx| Ok::<_, Error>(tx.create_tree(name)?))
             .map_err(|e| e.to_string())?;

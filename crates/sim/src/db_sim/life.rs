@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use nexusbase_db::{ChangeFeed, CommitError, Database, Durability, OpenError, Options, Snapshot};
+use nexusbase_db::{
+    BrokenKept, ChangeFeed, CommitError, Database, Durability, OpenError, Options, ReadError,
+    Snapshot,
+};
 use nexusbase_forest::{self as forest, Compression, DiskError, ForestOptions, StepError};
 use nexusbase_io::Env;
 use nexusbase_io::sim::SimRng;
@@ -66,6 +69,11 @@ impl Sim {
             forest: small_forest(rng),
             env: Env::simulated(&self.world.disk, self.world.rng.next_u64()),
             broken_half_entries: self.world.defect == Defect::HalfEntries,
+            broken_kept: match self.world.defect {
+                Defect::KeptForgotten => BrokenKept::Forgotten,
+                Defect::ReleasedAtOnce => BrokenKept::ReleasedAtOnce,
+                _ => BrokenKept::No,
+            },
         }
     }
 }
@@ -175,6 +183,7 @@ fn io_error(error: &OpenError) -> Option<&nexusbase_io::Error> {
         | OpenError::Log(log::OpenError::Io(e))
         | OpenError::LogRead(log::ReadError::Io(e)) => Some(e),
         OpenError::Forest(forest::OpenError::Disk(DiskError::Io(e)))
+        | OpenError::Catalog(ReadError::Forest(forest::ReadError::Disk(DiskError::Io(e))))
         | OpenError::Flush(
             StepError::Disk(DiskError::Io(e)) | StepError::Manifest(DiskError::Io(e)),
         ) => Some(e),

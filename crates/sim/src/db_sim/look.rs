@@ -1,8 +1,11 @@
 //! Reading, and comparing with the model.
 
-use nexusbase_db::{Change, ChangeFeed, Database, Direction, Index, KeyRange, TreeId, View};
+use nexusbase_db::{
+    Change, ChangeFeed, Database, Direction, Index, KeyRange, Mutation, TreeId, View,
+};
 
 use super::Sim;
+use super::kept::compare_kept;
 use super::kinds::kind_of;
 use super::model::{Key, Net, Op, State, Timeline, all_keys, same};
 use super::reads::{Read, again};
@@ -27,6 +30,8 @@ impl Sim {
         let state = self.timeline.head.clone();
         compare_all(&life.db.snapshot(), &state, Direction::Forward)?;
         compare_all(&life.db.snapshot(), &state, Direction::Reverse)?;
+        let read = compare_kept(&life.db, &mut self.timeline, Direction::Forward)?;
+        self.world.story.report.kept_read += read;
         let oldest = life.db.oldest_change();
         let mut next = oldest.get();
         let mut feed = life.db.changes(oldest).map_err(|e| e.to_string())?;
@@ -51,8 +56,19 @@ impl Sim {
         let snapshot = life.db.snapshot();
         let state = self.timeline.state_at(snapshot.index().get());
         again(world, || compare_all(&snapshot, &state, direction))?;
+        let (db, timeline) = (&life.db, &mut self.timeline);
+        let read = again(world, || compare_kept(db, timeline, direction))?;
+        world.story.report.kept_read += read.unwrap_or(0);
         if self.world.rng.chance(0.3) {
             life.snapshots.push((snapshot, state));
+        } else if let Some((version, _)) = state.kept.first()
+            && self.world.rng.chance(0.5)
+        {
+            // It may be released before this is looked at again.
+            let kept = life.db.snapshot_at(Index::new(*version));
+            let kept = kept.ok_or("a kept version cannot be read twice")?;
+            let state = self.timeline.state_at(*version);
+            life.snapshots.push((kept, state));
         }
         if life.snapshots.len() > 3 {
             let gone = self.world.rng.index(life.snapshots.len());
@@ -114,10 +130,11 @@ fn compare_change(ops: &[Op], change: &Change) -> Check {
     let changes_trees = ops
         .iter()
         .any(|op| matches!(op, Op::Create(..) | Op::Drop(..)));
-    let shows_trees = change.mutations.iter().any(|m| m.tree == catalog);
+    let is_tree = |m: &&Mutation| m.tree == catalog && m.key.first() != Some(&4);
+    let shows_trees = change.mutations.iter().any(|m| is_tree(&m));
     same("the catalog", &changes_trees, &shows_trees)?;
     let shown = change.mutations.iter();
-    Net::of(ops).compare(shown.filter(|mutation| mutation.tree != catalog))
+    Net::of(ops).compare(shown.filter(|mutation| !is_tree(mutation)))
 }
 
 pub(super) const fn direction(forward: bool) -> Direction {
@@ -153,6 +170,11 @@ pub(super) fn compare_all(view: &dyn View, state: &State, direction: Direction) 
         .map(|(name, tree)| (name.clone(), *tree))
         .collect();
     same("the catalog", &expected, &trees)?;
+    for prefix in ["", "a"] {
+        let found = view.kept_versions(prefix)?.into_iter();
+        let found: Vec<_> = found.map(|(at, owner)| (at.get(), owner)).collect();
+        same("kept versions", &state.kept_by(prefix), &found)?;
+    }
     for (name, tree) in trees {
         let what = format!("tree {name}");
         let found = rows(view, tree, KeyRange::all(), direction, usize::MAX)?;

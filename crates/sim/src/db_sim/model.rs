@@ -1,6 +1,6 @@
 //! What a database should contain: written without a look at how the database does it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use nexusbase_db::{Bytes, Direction, KeyRange, Mutation, RowChange, TreeId};
@@ -15,6 +15,8 @@ pub(super) type Key = Vec<u8>;
 pub(super) struct State {
     pub(super) trees: BTreeMap<String, TreeId>,
     pub(super) rows: BTreeMap<(TreeId, Key), Bytes>,
+    /// Versions that are kept, and by whom.
+    pub(super) kept: BTreeSet<(u64, String)>,
 }
 
 /// A change.
@@ -30,6 +32,9 @@ pub(super) enum Op {
     Insert(TreeId, Key, Bytes),
     /// A delete of a key that was there, from a counted tree.
     Remove(TreeId, Key),
+    Keep(u64, String),
+    /// Of a version that was kept.
+    Release(u64, String),
 }
 
 /// What a transaction did: changes, and reads with what they showed.
@@ -39,6 +44,10 @@ pub(super) enum Step {
     Find(String, Option<TreeId>),
     Get(TreeId, Key, Option<Bytes>),
     Scan(Scanned),
+    /// Whether a version was kept.
+    IsKept(u64, String, bool),
+    /// All kept versions by owners of a prefix.
+    Kept(String, Vec<(u64, String)>),
 }
 
 impl Step {
@@ -86,7 +95,24 @@ impl State {
                 row.and_modify(|value| *value = union(value, operand).into())
                     .or_insert_with(|| operand.clone());
             }
+            Op::Keep(version, owner) => {
+                self.kept.insert((*version, owner.clone()));
+            }
+            Op::Release(version, owner) => {
+                self.kept.remove(&(*version, owner.clone()));
+            }
         }
+    }
+
+    pub(super) fn is_kept(&self, version: u64, owner: &str) -> bool {
+        self.kept.contains(&(version, owner.to_owned()))
+    }
+
+    pub(super) fn kept_by(&self, prefix: &str) -> Vec<(u64, String)> {
+        let kept = self.kept.iter();
+        kept.filter(|(_, owner)| owner.starts_with(prefix))
+            .cloned()
+            .collect()
     }
 
     pub(super) fn get(&self, tree: TreeId, key: &[u8]) -> Option<Bytes> {
@@ -125,6 +151,10 @@ impl State {
                     let rows = state.scan(scan.tree, &scan.range, scan.direction, scan.limit);
                     same("scan", &rows, &scan.rows)?;
                 }
+                Step::IsKept(version, owner, found) => {
+                    same("kept", &state.is_kept(*version, owner), found)?;
+                }
+                Step::Kept(prefix, found) => same("kept", &state.kept_by(prefix), found)?,
             }
         }
         Ok(state)
@@ -144,13 +174,20 @@ fn short(value: &impl std::fmt::Debug) -> String {
     text.chars().take(300).collect()
 }
 
-/// What a commit leaves of its own changes, the catalog left out.
+/// What a commit leaves of its own changes, trees that come and go left out.
 #[derive(Debug, Default)]
 pub(super) struct Net {
     /// Trees that are new: nothing lies beneath what is written there.
     created: Vec<TreeId>,
     ranges: Vec<(TreeId, KeyRange)>,
     rows: BTreeMap<(TreeId, Key), RowChange>,
+    /// Whether a version is kept or released.
+    kept: BTreeMap<Vec<u8>, RowChange>,
+}
+
+/// The key of a kept version, as `docs/format.md` describes it.
+fn key_of_kept(version: u64, owner: &str) -> Vec<u8> {
+    [&[4][..], &version.to_be_bytes(), owner.as_bytes()].concat()
 }
 
 impl Net {
@@ -206,6 +243,16 @@ impl Net {
                 };
                 self.rows.insert(row(tree, key), merged);
             }
+            Op::Keep(version, owner) => {
+                let put = RowChange::Put(Bytes::new());
+                self.kept.insert(key_of_kept(*version, owner), put);
+            }
+            Op::Release(version, owner) => {
+                let key = key_of_kept(*version, owner);
+                if self.kept.remove(&key).is_none() {
+                    self.kept.insert(key, RowChange::Delete);
+                }
+            }
         }
     }
 
@@ -217,16 +264,18 @@ impl Net {
 
     /// Whether nothing is written: then it is no commit.
     pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.ranges.is_empty()
+        self.rows.is_empty() && self.ranges.is_empty() && self.kept.is_empty()
     }
 
-    /// Whether `shown`, with the catalog left out, is the same: of ranges, as far as the keys
+    /// Whether `shown`, with the rows of trees in the catalog left out, is the same: of ranges, as far as the keys
     /// go that there can be.
     pub(super) fn compare<'a>(&self, shown: impl Iterator<Item = &'a Mutation>) -> Check {
         let mut found = Self::default();
         for mutation in shown {
             let Mutation { tree, key, change } = mutation;
-            if let RowChange::DeleteRange { end } = change {
+            if *tree == TreeId::new(0) {
+                found.kept.insert(key.to_vec(), change.clone());
+            } else if let RowChange::DeleteRange { end } = change {
                 if found.rows.keys().any(|(of, _)| of == tree) {
                     return Err("a range is deleted behind the rows of its tree".to_owned());
                 }
@@ -239,6 +288,7 @@ impl Net {
             }
         }
         same("the entry", &self.rows, &found.rows)?;
+        same("the entry", &self.kept, &found.kept)?;
         for (tree, _) in self.ranges.iter().chain(&found.ranges) {
             for key in all_keys() {
                 let what = "whether the entry deletes a key by a range";

@@ -16,6 +16,17 @@ pub(super) enum Unread {
     Wrong(String),
 }
 
+impl Unread {
+    /// Says that it was a kept version.
+    pub(super) fn of(self, version: u64) -> Self {
+        let text = |text: String| format!("at the kept version {version}: {text}");
+        match self {
+            Self::Disk(error) => Self::Disk(text(error)),
+            Self::Wrong(wrong) => Self::Wrong(text(wrong)),
+        }
+    }
+}
+
 /// What was read.
 pub(super) type Read<T = ()> = Result<T, Unread>;
 

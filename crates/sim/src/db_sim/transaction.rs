@@ -39,6 +39,8 @@ pub(super) fn tell(op: &Op) -> String {
             format!("delete {tree}/{:?}..{:?}", range.start(), range.end())
         }
         Op::Merge(tree, key, value) => format!("merge {tree}/{}: {value:?}", text(key)),
+        Op::Keep(version, owner) => format!("keep {version} as {owner}"),
+        Op::Release(version, owner) => format!("release {version} as {owner}"),
     }
 }
 
@@ -50,6 +52,9 @@ impl Work {
         tx: &mut Transaction,
         dice: &mut Dice,
     ) -> Check {
+        if dice.rng.below(12) == 0 {
+            return self.versions(world, tx, dice);
+        }
         let name = NAMES[dice.rng.index(NAMES.len())];
         let kind = kind_of(name);
         let Some(found) = again(world, || Ok(tx.tree(name)?))? else {
@@ -105,7 +110,7 @@ impl Work {
         }
     }
 
-    fn change(&mut self, op: Op) {
+    pub(super) fn change(&mut self, op: Op) {
         self.local.apply(&op);
         self.steps.push(Step::Change(op));
     }
