@@ -11,6 +11,7 @@
 mod data;
 mod documents;
 mod engine;
+mod kv;
 mod recovery;
 mod report;
 mod scratch;
@@ -48,6 +49,9 @@ enum Bench {
     /// The process of one system in `engine`.
     #[value(hide = true)]
     EngineOne,
+    /// Key-value stores: `memory` against a `RwLock<BTreeMap>`, `lsm` against the trees that it is on,
+    /// and stores of `file` of 10 MB, 100 MB and 1 GB.
+    Kv,
     /// How fast the log is replayed when a database is opened. No peer: an absolute figure.
     Recovery,
 }
@@ -59,6 +63,7 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         Bench::Documents => documents::run(arguments.quick, &mut report)?,
         Bench::Engine => engine::run(&arguments.engine, arguments.quick, &mut report)?,
         Bench::EngineOne => return engine::serve(&arguments.engine, arguments.quick),
+        Bench::Kv => kv::run(arguments.quick, &mut report)?,
         Bench::Recovery => recovery::run(arguments.quick, &mut report)?,
     }
     report.print();

@@ -16,11 +16,6 @@
 //! Keys may be empty; they are at most [`KEY_BYTES_MAX`] bytes long, which is the caller's to see
 //! to.
 
-#![expect(
-    dead_code,
-    reason = "the engines that call this are written at the same time"
-)]
-
 mod builder;
 mod cursor;
 mod diff;
@@ -36,8 +31,9 @@ use node::{Body, Node};
 
 /// How many pairs a leaf holds, and how many separators an inner node. Larger nodes make the tree
 /// flatter and a lookup faster; smaller ones make the first write after a clone cheaper, as it
-/// clones the values of a whole leaf.
-pub(crate) const FANOUT: usize = 32;
+/// clones the values of a whole leaf. Of 24, 32, 48 and 64, measured with a million keys, from 48
+/// on lookups gain nothing more.
+pub(crate) const FANOUT: usize = 48;
 
 /// How many bytes a key may have.
 pub(crate) const KEY_BYTES_MAX: usize = 64 * 1024;

@@ -18,6 +18,7 @@ pub const FILES_DIR: &str = "files";
 pub fn standard(db: &Database, folder: &Path) -> Result<Arc<dyn MultiStore>> {
     let _ = folder;
     let stores = stores(db.env());
+    stores.register(engines::lsm::engine(db)?)?;
     stores.register(engines::memory::engine(db.env()))?;
     Ok(stores)
 }

@@ -34,7 +34,9 @@ const FLOORS: &[(&str, u32)] = &[
     ("nexusbase-cluster", 4),
     ("nexusbase-server", 5),
     ("nexusbase", 6),
-    // Beside the house: sees all, is seen by none.
+    // Beside the house: they see what they need, and none sees them.
+    ("nexusbase-kv-compliance", u32::MAX - 1),
+    ("nexusbase-example-append-only-engine", u32::MAX),
     ("nexusbase-sim", u32::MAX),
 ];
 
@@ -178,6 +180,58 @@ fn a_crate_uses_only_crates_on_lower_floors() {
             }
         }
     }
+    none(&complaints);
+}
+
+/// What a line of code names of the crate `kv` itself, after `crate::` or `super::`.
+fn names_of(code: &str) -> impl Iterator<Item = &str> {
+    code.split("crate::").skip(1).map(|rest| {
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+        &rest[..end.unwrap_or(rest.len())]
+    })
+}
+
+/// Code only: what comments say is nobody's dependency.
+fn code_of(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let code = |line| str::split(line, "//").next().unwrap_or_default();
+    text.lines().map(code).enumerate()
+}
+
+#[test]
+fn the_interfaces_of_kv_know_no_engine_and_engines_know_no_other() {
+    let (domain, engines) = ("crates/kv/src/domain", "crates/kv/src/engines/");
+    let not_for_the_domain = ["engines", "keyspace", "btree", "stores", "standard"];
+    let known = ["memory", "file", "lsm"];
+    let (mut complaints, mut seen) = (Vec::new(), 0);
+    for (name, text) in files("rs") {
+        let engine = name.strip_prefix(engines).map(|rest| {
+            let end = rest.find(['/', '.']).unwrap_or(rest.len());
+            &rest[..end]
+        });
+        for (number, code) in code_of(&text) {
+            let mut complain = |what: &str| {
+                complaints.push(format!("{name}:{}: it must not use {what}", number + 1));
+            };
+            if name.starts_with(domain) {
+                seen += 1;
+                let forbidden = |used: &&str| not_for_the_domain.contains(used);
+                names_of(code).filter(forbidden).for_each(&mut complain);
+            }
+            if let Some(engine) = engine {
+                seen += 1;
+                let path = |other: &&&str| code.contains(&format!("engines::{other}"));
+                let others = known.iter().filter(|other| **other != engine);
+                others.filter(path).for_each(|other| complain(other));
+                let others = known.iter().filter(|other| **other != engine);
+                let sibling = |other: &&&str| {
+                    let is_root = !name[engines.len()..].contains('/');
+                    is_root && code.contains(&format!("super::{other}"))
+                };
+                others.filter(sibling).for_each(|other| complain(other));
+            }
+        }
+    }
+    assert!(seen > 1000, "where are the interfaces and the engines?");
     none(&complaints);
 }
 

@@ -156,3 +156,11 @@ impl<V, const N: usize> TreeCursor<V, N> {
         false
     }
 }
+
+#[cfg(test)]
+impl<V, const N: usize> TreeCursor<V, N> {
+    /// Whether the walk has come to the leaf where its bound is, and looks at none after it.
+    pub(super) fn ends_here(&self) -> bool {
+        self.last
+    }
+}

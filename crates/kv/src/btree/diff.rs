@@ -122,10 +122,6 @@ impl<V, const N: usize> TreeDiff<V, N> {
     }
 
     /// The next key that may differ, with its value in the first version and in the second one.
-    #[expect(
-        clippy::type_complexity,
-        reason = "a name for it would hide what it says"
-    )]
     pub(crate) fn next(&mut self) -> Option<(&[u8], Option<&V>, Option<&V>)> {
         if self.given.0 {
             self.a.skip();
@@ -184,5 +180,13 @@ impl<V, const N: usize> TreeDiff<V, N> {
         if order != Ordering::Greater {
             b.open();
         }
+    }
+}
+
+#[cfg(test)]
+impl<V, const N: usize> TreeDiff<V, N> {
+    /// How many nodes of both versions were opened so far.
+    pub(super) fn opened(&self) -> usize {
+        self.a.opened + self.b.opened
     }
 }

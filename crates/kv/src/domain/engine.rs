@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::capabilities::Capabilities;
 use super::error::Result;
 use super::event::Events;
@@ -12,7 +14,8 @@ use super::version::Retention;
 
 /// What a store is told when it is created, and later. Engines keep it as it is, durably if they are
 /// durable; what it says is done by the [`MultiStore`](super::MultiStore).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct StoreOptions {
     /// Entries that are put without a time expire after so many milliseconds. None: never.
     pub ttl_ms: Option<u64>,
@@ -27,7 +30,7 @@ pub struct StoreOptions {
 }
 
 /// Says that a store is an unfinished copy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyMark {
     /// The name of the store that is copied.
     pub store: String,

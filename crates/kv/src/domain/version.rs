@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::error::{Error, ErrorKind, Operation, Result};
 use super::name::check_name;
 use super::view::View;
@@ -41,7 +43,7 @@ impl fmt::Display for VersionId {
 }
 
 /// A state of a store that can be gone back to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
     /// Its number: 1 for a store's first version, and then always one more than any before, also
     /// of those that were deleted.
@@ -72,7 +74,8 @@ impl Version {
 }
 
 /// Which versions to keep. Those with a name stay in any case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Retention {
     /// So many of the newest. None: any number.
     pub count: Option<u64>,

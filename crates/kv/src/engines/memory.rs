@@ -11,8 +11,8 @@ use nexusbase_io::Env;
 use parking_lot::Mutex;
 
 use crate::domain::{
-    Capabilities, CheckMode, CheckReport, Engine, Error, ErrorKind, KeyRange, Limits, Operation,
-    Result, Store, StoreInfo, StoreOptions, Transactions, Version, check_name,
+    Capabilities, CheckMode, CheckReport, Engine, Error, ErrorKind, Limits, Operation, Result,
+    Store, StoreInfo, StoreOptions, Transactions, Version, check_name,
 };
 use crate::keyspace::{Backing, Change, Keyspace, KeyspaceStore, Label, State};
 
@@ -177,7 +177,10 @@ impl Engine for MemoryEngine {
 
     fn check(&self, store: &str, mode: CheckMode) -> Result<CheckReport> {
         let _ = mode;
-        let rows = self.open(store)?.count(KeyRange::all())?;
+        let state = self.with(Operation::Check, store, |stores| {
+            Ok(find(stores, store)?.keyspace.state())
+        })?;
+        let rows = state.count(self.env.clock.unix_ms());
         Ok(CheckReport {
             rows,
             findings: Vec::new(),

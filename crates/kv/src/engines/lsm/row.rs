@@ -1,0 +1,152 @@
+//! How an entry is written as the value of a row.
+//!
+//! | bytes | |
+//! | --- | --- |
+//! | 1 | flags: 1 it expires, 2 it has a media type; the others are 0 |
+//! | 8, if it expires | when, in milliseconds since 1970, big-endian |
+//! | 1 + n, if it has a media type | its length, and the media type in UTF-8 |
+//! | the rest | the value |
+
+use bytes::{Buf, Bytes};
+
+use super::failure::Fault;
+use crate::domain::{Entry, Put, RowRef};
+
+const EXPIRES: u8 = 1;
+const HAS_MEDIA_TYPE: u8 = 2;
+
+/// The row for `put`, whose media type is within its limit.
+pub(super) fn encode(put: &Put<'_>) -> Vec<u8> {
+    let media_type = put.media_type.unwrap_or_default();
+    let mut row = Vec::with_capacity(10 + media_type.len() + put.value.len());
+    let mut flags = 0;
+    if put.expires_ms.is_some() {
+        flags |= EXPIRES;
+    }
+    if put.media_type.is_some() {
+        flags |= HAS_MEDIA_TYPE;
+    }
+    row.push(flags);
+    if let Some(time) = put.expires_ms {
+        row.extend_from_slice(&time.to_be_bytes());
+    }
+    if put.media_type.is_some() {
+        row.push(u8::try_from(media_type.len()).unwrap_or(u8::MAX));
+        row.extend_from_slice(media_type.as_bytes());
+    }
+    row.extend_from_slice(put.value);
+    row
+}
+
+/// What a row says.
+pub(super) fn decode<'a>(key: &'a [u8], row: &'a [u8]) -> Result<RowRef<'a>, Fault> {
+    if let Some((0, value)) = row.split_first() {
+        return Ok(RowRef {
+            key,
+            value,
+            expires_ms: None,
+            media_type: None,
+        });
+    }
+    decode_rare(key, row)
+        .ok_or_else(|| Fault::nonsense("a row is no entry: its first bytes make no sense"))
+}
+
+#[cold]
+fn decode_rare<'a>(key: &'a [u8], row: &'a [u8]) -> Option<RowRef<'a>> {
+    let (flags, mut rest) = row.split_first()?;
+    if flags & !(EXPIRES | HAS_MEDIA_TYPE) != 0 {
+        return None;
+    }
+    let (mut expires_ms, mut media_type) = (None, None);
+    if flags & EXPIRES != 0 {
+        let (time, behind) = rest.split_first_chunk()?;
+        expires_ms = Some(u64::from_be_bytes(*time));
+        rest = behind;
+    }
+    if flags & HAS_MEDIA_TYPE != 0 {
+        let (length, behind) = rest.split_first()?;
+        let (text, behind) = behind.split_at_checked(usize::from(*length))?;
+        media_type = Some(std::str::from_utf8(text).ok()?);
+        rest = behind;
+    }
+    Some(RowRef {
+        key,
+        value: rest,
+        expires_ms,
+        media_type,
+    })
+}
+
+/// What a row says, in memory of its own; none if it has expired at `now_ms`.
+pub(super) fn entry(row: Bytes, now_ms: impl FnOnce() -> u64) -> Result<Option<Entry>, Fault> {
+    let found = decode(&[], &row)?;
+    if found.expires_ms.is_some_and(|time| time <= now_ms()) {
+        return Ok(None);
+    }
+    let header = row.len() - found.value.len();
+    let (expires_ms, media_type) = (found.expires_ms, found.media_type.map(Into::into));
+    // The memtable's rows share memory with others of their log entry.
+    let value = if row.is_unique() {
+        let mut value = row;
+        value.advance(header);
+        value
+    } else {
+        Bytes::copy_from_slice(&row[header..])
+    };
+    Ok(Some(Entry {
+        value,
+        expires_ms,
+        media_type,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes of format 1. Never change what is expected here.
+    #[test]
+    fn golden_rows() {
+        let plain = Put::new(b"value");
+        assert_eq!(encode(&plain), b"\0value");
+        let full = Put {
+            value: b"v",
+            expires_ms: Some(258),
+            media_type: Some("a/b"),
+        };
+        assert_eq!(encode(&full), b"\x03\0\0\0\0\0\0\x01\x02\x03a/bv");
+        for put in [
+            plain,
+            full,
+            Put {
+                expires_ms: None,
+                ..full
+            },
+            Put {
+                media_type: None,
+                ..full
+            },
+        ] {
+            let row = encode(&put);
+            assert_eq!(decode(b"k", &row).unwrap().as_put(), put);
+            let found = entry(Bytes::from(row), || 257).unwrap();
+            assert_eq!(found, Some(put.to_entry()));
+        }
+        assert_eq!(entry(Bytes::from(encode(&full)), || 258).unwrap(), None);
+    }
+
+    #[test]
+    fn rows_that_make_no_sense_are_errors() {
+        for row in [
+            &b""[..],
+            b"\x04",
+            b"\x01\0\0",
+            b"\x02",
+            b"\x02\x05abc",
+            b"\x02\x01\xff",
+        ] {
+            assert!(decode(b"k", row).is_err(), "{row:?}");
+        }
+    }
+}

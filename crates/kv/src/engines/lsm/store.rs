@@ -1,0 +1,364 @@
+//! A store on a tree of the database.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+
+use nexusbase_db::{Snapshot, Transaction as DbTransaction, TreeId};
+
+use super::failure::Fault;
+use super::transaction::{LsmReader, LsmTransaction};
+use super::view::{LsmCursor, LsmView, entry};
+use super::{CAPABILITIES, Core, NAME, expiry, row};
+use crate::domain::{
+    Capabilities, Cursor, Direction, Entry, Error, ErrorKind, Expected, KeyRange, Mode, Operation,
+    Put, Result, Store, StoreStats, Swap, Transaction, Transactional, Versioned, View, Write,
+};
+
+/// Stores with fewer rows than this are counted exactly for figures.
+const COUNTED_ROWS_MAX: u64 = 100_000;
+
+const OPEN: u8 = 0;
+const CLOSED: u8 = 1;
+const GONE: u8 = 2;
+
+/// A store.
+pub(super) struct LsmStore {
+    pub(super) core: Arc<Core>,
+    name: String,
+    pub(super) id: u32,
+    /// The tree that it was in when that was last looked up. Numbers of trees only grow.
+    tree: AtomicU32,
+    life: AtomicU8,
+}
+
+impl LsmStore {
+    pub(super) fn new(core: Arc<Core>, name: &str, id: u32, tree: TreeId) -> Self {
+        Self {
+            core,
+            name: name.to_owned(),
+            id,
+            tree: AtomicU32::new(tree.get()),
+            life: AtomicU8::new(OPEN),
+        }
+    }
+
+    /// Whether it is open, and still the store `id`.
+    pub(super) fn is_usable(&self, id: u32) -> bool {
+        self.id == id && self.life.load(Ordering::Acquire) == OPEN
+    }
+
+    /// From now on there is no such store.
+    pub(super) fn end(&self) {
+        self.life.store(GONE, Ordering::Release);
+    }
+
+    /// From now on it was closed.
+    pub(super) fn end_closed(&self) {
+        // What is gone stays gone.
+        let _ = self
+            .life
+            .compare_exchange(OPEN, CLOSED, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    pub(super) fn check(&self, operation: Operation) -> Result<()> {
+        let kind = match self.life.load(Ordering::Acquire) {
+            OPEN => return Ok(()),
+            CLOSED => ErrorKind::Closed,
+            _ => ErrorKind::StoreNotFound,
+        };
+        Err(Error::new(operation, kind).engine(NAME).store(&self.name))
+    }
+
+    pub(super) fn named<T>(
+        &self,
+        operation: Operation,
+        outcome: std::result::Result<T, Fault>,
+    ) -> Result<T> {
+        super::named(operation, &self.name, outcome)
+    }
+
+    pub(super) fn tree(&self) -> TreeId {
+        TreeId::new(self.tree.load(Ordering::Acquire))
+    }
+
+    /// The tree as `tx` sees it; if a restore puts another in its place, `tx` conflicts.
+    pub(super) fn tree_of(&self, tx: &DbTransaction) -> std::result::Result<TreeId, Fault> {
+        self.core.catalog.tree(tx, self.id)
+    }
+
+    /// A later read must find what was written into `tree`.
+    pub(super) fn learn(&self, tree: TreeId) {
+        self.tree.fetch_max(tree.get(), Ordering::AcqRel);
+    }
+
+    /// Reads the newest state, in the tree where it is.
+    pub(super) fn read<T>(
+        &self,
+        mut work: impl FnMut(&Snapshot, TreeId) -> std::result::Result<T, Fault>,
+    ) -> std::result::Result<T, Fault> {
+        let (snapshot, tree) = (self.core.db.snapshot(), self.tree());
+        match work(&snapshot, tree) {
+            // A restore may have put another tree in its place.
+            Err(Fault(ErrorKind::StoreNotFound)) => {
+                let snapshot = self.core.db.snapshot();
+                let tree = self.core.catalog.tree(&snapshot, self.id)?;
+                self.learn(tree);
+                work(&snapshot, tree)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// A snapshot of the newest state, and the tree that it is in.
+    pub(super) fn newest(&self) -> std::result::Result<(Snapshot, TreeId), Fault> {
+        let snapshot = self.core.db.snapshot();
+        let tree = self.core.catalog.tree(&snapshot, self.id)?;
+        Ok((snapshot, tree))
+    }
+
+    /// Runs `work` in a transaction, on the tree where the store is then.
+    fn change<T>(
+        &self,
+        operation: Operation,
+        mut work: impl FnMut(&mut DbTransaction, TreeId) -> std::result::Result<T, Fault>,
+    ) -> Result<T> {
+        let done = self.core.transact(|tx| {
+            let tree = self.tree_of(tx)?;
+            Ok((work(tx, tree)?, tree))
+        });
+        let (answer, tree) = self.named(operation, done)?;
+        self.learn(tree);
+        Ok(answer)
+    }
+
+    /// The figures that the forest has: rows, old versions and tombstones included, and their bytes.
+    pub(super) fn estimate(&self, tree: TreeId) -> (u64, u64) {
+        let stats = self.core.db.forest_stats();
+        stats.trees.get(&tree).map_or((0, 0), |tree| {
+            let levels = tree.levels.iter();
+            let (rows, bytes) = levels.fold((0, 0), |(rows, bytes), level| {
+                (rows + level.rows, bytes + level.bytes)
+            });
+            (tree.entries + rows, tree.bytes + bytes)
+        })
+    }
+
+    /// Keys and bytes of a state: exact for a small store, an estimate for a large one.
+    pub(super) fn size(
+        &self,
+        snapshot: &Snapshot,
+        tree: TreeId,
+    ) -> std::result::Result<(u64, u64, bool), Fault> {
+        let (rows, bytes) = self.estimate(tree);
+        if rows > COUNTED_ROWS_MAX {
+            return Ok((rows, bytes, false));
+        }
+        let mut cursor = snapshot.cursor(tree, KeyRange::all(), Direction::Forward)?;
+        let now_ms = self.core.now_ms();
+        let (mut keys, mut bytes) = (0, 0);
+        while cursor.advance()? {
+            let (key, value) = cursor.row()?;
+            let row = row::decode(key, value)?;
+            if row.expires_ms.is_none_or(|time| time > now_ms) {
+                keys += 1;
+                bytes += (key.len() + row.value.len()) as u64;
+            }
+        }
+        Ok((keys, bytes, true))
+    }
+}
+
+/// Puts `put` under `key`, within its limits.
+pub(super) fn put_row(
+    core: &Core,
+    tx: &mut DbTransaction,
+    tree: TreeId,
+    key: &[u8],
+    put: &Put<'_>,
+) -> std::result::Result<(), Fault> {
+    tx.put(tree, key, &row::encode(put))?;
+    expiry::note(core, tx, tree, key, put.expires_ms)
+}
+
+impl fmt::Debug for LsmStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("engine", &NAME)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl View for LsmStore {
+    fn entry(&self, key: &[u8]) -> Result<Option<Entry>> {
+        self.check(Operation::Get)?;
+        let found = self.read(|snapshot, tree| entry(snapshot, tree, key, || self.core.now_ms()));
+        self.named(Operation::Get, found).map_err(|e| e.key(key))
+    }
+
+    fn entries(&self, keys: &[&[u8]]) -> Result<Vec<Option<Entry>>> {
+        self.snapshot()?.entries(keys)
+    }
+
+    fn cursor(&self, range: KeyRange, direction: Direction) -> Result<Box<dyn Cursor + '_>> {
+        self.check(Operation::Iterate)?;
+        let cursor =
+            self.read(|snapshot, tree| Ok(snapshot.cursor(tree, range.clone(), direction)?));
+        let cursor = self.named(Operation::Iterate, cursor)?;
+        Ok(Box::new(LsmCursor::new(
+            cursor,
+            &self.name,
+            self.core.now_ms(),
+        )))
+    }
+}
+
+impl Store for LsmStore {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn engine_name(&self) -> &str {
+        NAME
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        CAPABILITIES
+    }
+
+    fn write(&self, writes: &[Write<'_>]) -> Result<()> {
+        let operation = Operation::Write;
+        self.check(operation)?;
+        let checked = CAPABILITIES.limits.check(operation, writes);
+        checked.map_err(|e| e.engine(NAME).store(&self.name))?;
+        self.change(operation, |tx, tree| {
+            for write in writes {
+                match write {
+                    Write::Put(key, put) => put_row(&self.core, tx, tree, key, put)?,
+                    Write::Delete(key) => tx.delete(tree, key)?,
+                }
+            }
+            Ok(())
+        })?;
+        let expires =
+            |write: &Write<'_>| matches!(write, Write::Put(_, put) if put.expires_ms.is_some());
+        if writes.iter().any(expires) {
+            expiry::sweep(&self.core);
+        }
+        Ok(())
+    }
+
+    fn delete(&self, key: &[u8]) -> Result<bool> {
+        let operation = Operation::Delete;
+        self.check(operation)?;
+        let checked = CAPABILITIES.limits.check_key(operation, key);
+        checked.map_err(|e| e.engine(NAME).store(&self.name))?;
+        self.change(operation, |tx, tree| {
+            let found = entry(tx, tree, key, || self.core.now_ms())?.is_some();
+            if found {
+                tx.delete(tree, key)?;
+            }
+            Ok(found)
+        })
+    }
+
+    fn compare_and_set(
+        &self,
+        key: &[u8],
+        expected: Expected<'_>,
+        new: Option<Put<'_>>,
+    ) -> Result<Swap> {
+        let operation = Operation::CompareAndSet;
+        self.check(operation)?;
+        let limits = CAPABILITIES.limits;
+        let checked = match &new {
+            Some(put) => limits.check_put(operation, key, put),
+            None => limits.check_key(operation, key),
+        };
+        checked.map_err(|e| e.engine(NAME).store(&self.name))?;
+        self.change(operation, |tx, tree| {
+            let found = entry(tx, tree, key, || self.core.now_ms())?;
+            if !expected.is(found.as_ref()) {
+                return Ok(Swap::Differs(found));
+            }
+            match &new {
+                Some(put) => put_row(&self.core, tx, tree, key, put)?,
+                None if found.is_some() => tx.delete(tree, key)?,
+                None => {}
+            }
+            Ok(Swap::Done)
+        })
+    }
+
+    fn clear(&self) -> Result<()> {
+        self.check(Operation::Clear)?;
+        self.change(Operation::Clear, |tx, tree| {
+            Ok(tx.delete_range(tree, &KeyRange::all())?)
+        })
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn View + Send>> {
+        self.check(Operation::Get)?;
+        let (snapshot, tree) = self.named(Operation::Get, self.newest())?;
+        Ok(Box::new(LsmView {
+            snapshot: Arc::new(snapshot),
+            tree,
+            store: self.name.clone(),
+            now_ms: self.core.now_ms(),
+        }))
+    }
+
+    fn stats(&self) -> Result<StoreStats> {
+        let operation = Operation::Stats;
+        self.check(operation)?;
+        let stats = || {
+            let (snapshot, tree) = self.newest()?;
+            let (keys, bytes, exact) = self.size(&snapshot, tree)?;
+            let versions = self.core.catalog.versions(&snapshot, self.id)?.len();
+            Ok(StoreStats {
+                keys,
+                bytes,
+                exact,
+                disk_bytes: None,
+                versions: versions as u64,
+                damage: Vec::new(),
+            })
+        };
+        self.named(operation, stats())
+    }
+
+    fn close(&self) -> Result<()> {
+        // What was acknowledged is in the log; the database goes on.
+        self.end_closed();
+        Ok(())
+    }
+
+    fn transactional(&self) -> Option<&dyn Transactional> {
+        Some(self)
+    }
+
+    fn versioned(&self) -> Option<&dyn Versioned> {
+        Some(self)
+    }
+}
+
+impl Transactional for LsmStore {
+    fn begin(&self, mode: Mode) -> Result<Box<dyn Transaction>> {
+        let operation = Operation::Begin;
+        self.check(operation)?;
+        match mode {
+            Mode::ReadOnly => {
+                let (snapshot, tree) = self.named(operation, self.newest())?;
+                let core = Arc::clone(&self.core);
+                Ok(Box::new(LsmReader::new(core, snapshot, tree, &self.name)))
+            }
+            Mode::ReadWrite => {
+                let tx = self.core.db.begin();
+                let tree = self.named(operation, self.tree_of(&tx))?;
+                let core = Arc::clone(&self.core);
+                Ok(Box::new(LsmTransaction::new(core, tx, &self.name, tree)))
+            }
+        }
+    }
+}
