@@ -52,3 +52,11 @@ pub fn open_input(path: &Path) -> Result<Input> {
 pub fn read_text(path: &Path) -> Result<String> {
     fs::read_to_string(path).map_err(|e| Error::new("read", path, e))
 }
+
+/// Writes `bytes` to the file at `path`, whatever it held before.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(path, bytes).map_err(|e| Error::new("write", path, e))
+}

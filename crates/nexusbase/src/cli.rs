@@ -3,7 +3,8 @@
 //! One command per file. Each takes its parsed arguments ([`args`]) and returns a [`failure::Failure`] when
 //! it cannot do what was asked; only this module turns that into words on standard error and an
 //! exit code. Commands that work on documents speak to a [`store::Store`], which is a data folder
-//! or a running server, and cannot tell which.
+//! or a running server, and cannot tell which; those on key-value stores ([`kv`]) do the same with
+//! what [`kv::access`] describes.
 //!
 //! The rules that all commands keep:
 //! * What was asked for goes to standard output, everything else to standard error.
@@ -23,6 +24,7 @@ mod forest;
 mod http;
 mod import;
 mod index;
+mod kv;
 mod log;
 mod output;
 mod progress;
@@ -70,6 +72,7 @@ fn run(command: Command, terminal: Terminal) -> Outcome {
         Command::Query(query) => query::run(&query, terminal),
         Command::Index(index) => index::run(&index, terminal),
         Command::Collections(collections) => collections::run(&collections),
+        Command::Kv(kv) => kv::run(&kv, terminal),
         Command::Log(log) => log::run(&log, terminal),
         Command::Forest(forest) => forest::run(&forest, terminal),
         Command::Doctor(doctor) => doctor::run(&doctor, terminal),

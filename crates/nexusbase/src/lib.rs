@@ -8,9 +8,14 @@
 //! [`CollectionTx`] inside a [`Transaction`] that may span several. [`Error`] is what all of
 //! these fail with: every error of the layers below turns into it by `?`.
 //!
+//! Beside the documents there are key-value stores: [`kv::standard`] finds those of a database as a
+//! [`MultiStore`], which opens each as a [`Store`]. They fail with an error of their own,
+//! [`kv::Error`].
+//!
 //! Whoever needs more than the names here finds the whole layers in [`db`] (transactions on
-//! trees of bytes, snapshots, the change feed) and [`documents`] (filters, sort orders, values,
-//! extended JSON), and with the feature `server` the HTTP server in `server`.
+//! trees of bytes, snapshots, the change feed), [`documents`] (filters, sort orders, values,
+//! extended JSON) and [`kv`] (engines, transactions, versions, differences), and with the feature
+//! `server` the HTTP server in `server`.
 
 pub use nexusbase_db::{
     Change, ChangeFeed, CommitError, Database, Durability, OpenError, Options, RecoveryReport,
@@ -19,6 +24,7 @@ pub use nexusbase_db::{
 pub use nexusbase_documents::query::{Access, Answers, Cursor, Explain};
 pub use nexusbase_documents::store::{CollectionInfo, IndexInfo};
 pub use nexusbase_documents::{Collection, CollectionTx, Documents, Error, Query, bson};
+pub use nexusbase_kv::{CreateOptions, MultiStore, Store};
 
 /// The database under the documents: transactions on trees of byte keys and byte values.
 pub mod db {
@@ -30,6 +36,12 @@ pub mod db {
 pub mod documents {
     #[doc(inline)]
     pub use nexusbase_documents::*;
+}
+
+/// Key-value stores in full: engines, transactions, versions, differences, events.
+pub mod kv {
+    #[doc(inline)]
+    pub use nexusbase_kv::*;
 }
 
 /// The HTTP server.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use super::kv::args::KvCommand;
+
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed, with the reason on standard error; 2 wrong usage.
 
@@ -67,6 +69,9 @@ pub(super) enum Command {
     Index(IndexCommand),
     /// List the collections
     Collections(CollectionsArgs),
+    /// Work with key-value stores
+    #[command(subcommand)]
+    Kv(KvCommand),
     /// Look at the log of a data folder, also while a server has it open
     #[command(subcommand)]
     Log(LogCommand),
@@ -129,7 +134,7 @@ pub(super) struct DemoArgs {
     pub(super) listen: Option<String>,
 }
 
-/// Where the documents are.
+/// Where the data is.
 #[derive(Clone, Debug, Args)]
 pub(super) struct TargetArgs {
     /// Work on this data folder, which no other process may have open

@@ -9,6 +9,7 @@ use std::io;
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
+use nexusbase::kv::{Error as KvError, ErrorKind as KvErrorKind};
 use nexusbase::{CommitError, Error, OpenError};
 use nexusbase_db::Error as DbError;
 use nexusbase_documents::SortError;
@@ -26,6 +27,8 @@ const USAGE: u8 = 2;
 pub(super) enum Failure {
     /// Whoever reads the output has seen enough.
     PipeClosed,
+    /// The output says it all: the answer is no.
+    Answered,
     /// It failed.
     Failed(Box<Report>),
 }
@@ -37,6 +40,7 @@ pub(super) struct Report {
     causes: Vec<String>,
     hint: Option<String>,
     code: u8,
+    is_answer: bool,
 }
 
 impl Failure {
@@ -47,6 +51,7 @@ impl Failure {
             causes: Vec::new(),
             hint: None,
             code: FAILED,
+            is_answer: false,
         }))
     }
 
@@ -63,6 +68,22 @@ impl Failure {
     pub(super) fn cannot_run(mut self) -> Self {
         if let Self::Failed(report) = &mut self {
             report.code = USAGE;
+        }
+        self
+    }
+
+    /// Whether it is no failure but an answer, or nobody to hear it.
+    pub(super) const fn is_answer(&self) -> bool {
+        match self {
+            Self::PipeClosed | Self::Answered => true,
+            Self::Failed(report) => report.is_answer,
+        }
+    }
+
+    /// The same, as the answer of a command that asks whether something is as it should be.
+    pub(super) fn into_answer(mut self) -> Self {
+        if let Self::Failed(report) = &mut self {
+            report.is_answer = true;
         }
         self
     }
@@ -106,8 +127,10 @@ impl Failure {
 
     /// Says on standard error what there is to say, and how the process ends.
     pub(super) fn report(&self) -> ExitCode {
-        let Self::Failed(report) = self else {
-            return ExitCode::SUCCESS;
+        let report = match self {
+            Self::PipeClosed => return ExitCode::SUCCESS,
+            Self::Answered => return ExitCode::from(FAILED),
+            Self::Failed(report) => report,
         };
         let red = Style::new().fg_color(Some(AnsiColor::Red.into())).bold();
         let cyan = Style::new().fg_color(Some(AnsiColor::Cyan.into()));
@@ -158,6 +181,21 @@ impl From<Error> for Failure {
 impl From<CommitError> for Failure {
     fn from(error: CommitError) -> Self {
         Self::from_error(&error)
+    }
+}
+
+impl From<KvError> for Failure {
+    fn from(error: KvError) -> Self {
+        if let KvErrorKind::Invalid(_) = error.kind() {
+            return Self::usage(&error).because(error.source());
+        }
+        let failure = Self::from_error(&error);
+        match error.kind() {
+            KvErrorKind::ReadOnly(_) => {
+                failure.hint("`nexusbase kv set-options STORE --read-only false` allows changes")
+            }
+            _ => failure,
+        }
     }
 }
 

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde_json::Value;
 use ureq::Body;
-use ureq::http::{Response, StatusCode};
+use ureq::http::{Method, Request, Response, StatusCode};
 
 use super::failure::{Failure, Outcome};
 
@@ -16,8 +16,9 @@ use super::failure::{Failure, Outcome};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the server may take to begin its answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
-/// The longest answer that is read at once; lists of documents are read line by line.
-const ANSWER_BYTES_MAX: u64 = 64 << 20;
+/// The longest answer that is read at once; lists of documents are read line by line. A page of a
+/// key-value store has at least one row, whose value of 64 MiB may be all escapes.
+const ANSWER_BYTES_MAX: u64 = 512 << 20;
 /// The longest part of an answer that is no problem document which is shown.
 const SHOWN_CHARS: usize = 200;
 
@@ -49,6 +50,61 @@ pub(super) struct Problem {
     pub(super) detail: String,
     /// The whole problem document; null if there is none.
     pub(super) members: Value,
+}
+
+/// A request with everything that one may have.
+#[derive(Debug)]
+pub(super) struct Call<'a> {
+    method: Method,
+    path: Vec<&'a [u8]>,
+    query: String,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+impl<'a> Call<'a> {
+    /// A request for `path`, whose segments may be any bytes.
+    pub(super) fn new(method: Method, path: &[&'a [u8]]) -> Self {
+        Self {
+            method,
+            path: path.to_vec(),
+            query: String::new(),
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
+    /// Adds a parameter, whose value may be any bytes.
+    pub(super) fn query(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.query
+            .push(if self.query.is_empty() { '?' } else { '&' });
+        self.query.push_str(name);
+        self.query.push('=');
+        self.query
+            .extend(percent_encode(value.as_ref(), NON_ALPHANUMERIC));
+        self
+    }
+
+    /// Adds a header.
+    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Adds a body of this media type; none leaves open what it is.
+    pub(super) fn body(self, media: Option<&str>, body: Vec<u8>) -> Self {
+        let mut call = match media {
+            Some(media) => self.header("Content-Type", media),
+            None => self,
+        };
+        call.body = body;
+        call
+    }
+
+    /// Adds a JSON value as the body.
+    pub(super) fn json(self, value: &Value) -> Self {
+        self.body(Some(JSON), value.to_string().into_bytes())
+    }
 }
 
 /// An answer, or what is wrong.
@@ -116,11 +172,45 @@ impl Client {
         self.answer(self.agent.delete(self.url(path)).call())
     }
 
+    /// Sends a request with everything that one may have.
+    pub(super) fn send(&self, call: Call<'_>) -> Outcome<Answer> {
+        let mut request = Request::builder()
+            .method(call.method)
+            .uri(self.url_of_bytes(&call.path) + &call.query);
+        for (name, value) in call.headers {
+            request = request.header(name, value);
+        }
+        // Requests without a body say so by having none; the others by its length.
+        let result = if call.body.is_empty() {
+            request.body(()).map(|request| self.agent.run(request))
+        } else {
+            request
+                .body(call.body)
+                .map(|request| self.agent.run(request))
+        };
+        let result = result.map_err(|e| {
+            Failure::usage("this cannot be written as an HTTP request")
+                .because(Some(&e))
+                .hint("very long keys, and media types with strange characters, need --data")
+        });
+        self.answer(result?)
+    }
+
     fn url(&self, path: &[&str]) -> String {
+        let path: Vec<&[u8]> = path.iter().map(|segment| segment.as_bytes()).collect();
+        self.url_of_bytes(&path)
+    }
+
+    fn url_of_bytes(&self, path: &[&[u8]]) -> String {
         let mut url = self.base.clone();
         for segment in path {
             url.push('/');
-            url.extend(utf8_percent_encode(segment, SEGMENT));
+            if matches!(*segment, b"." | b"..") {
+                // As they are, they would mean a folder.
+                url.push_str(&"%2E".repeat(segment.len()));
+            } else {
+                url.extend(percent_encode(segment, SEGMENT));
+            }
         }
         url
     }
@@ -158,6 +248,12 @@ impl Client {
             Failure::new(format_args!("{} sent an answer that is no JSON", self.base))
                 .because(Some(&e))
         })
+    }
+
+    /// The answer as it is.
+    pub(super) fn bytes(&self, mut response: Response<Body>) -> Outcome<Vec<u8>> {
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
+        body.read_to_vec().map_err(|e| self.broken(&e))
     }
 
     fn text(&self, mut response: Response<Body>) -> Outcome<String> {

@@ -1,4 +1,4 @@
-//! Where the documents are: a data folder, or a running server.
+//! Where the data is: a data folder, or a running server.
 //!
 //! Flags win over `NEXUSBASE_SERVER`, which wins over `NEXUSBASE_DATA`. Without any of them there
 //! is nothing to guess: a command that guessed wrong would read the wrong data.
@@ -24,14 +24,30 @@ pub(super) enum Missing {
     Create,
 }
 
+/// What was named, opened.
+pub(super) enum Target {
+    /// A database, and the folder that it is in.
+    Folder(Database, PathBuf),
+    /// A server.
+    Server(Client),
+}
+
 impl TargetArgs {
-    /// Opens what the arguments and the environment name.
+    /// Opens the documents that the arguments and the environment name.
     pub(super) fn open(&self, missing: Missing) -> Outcome<Store> {
-        if let Some(server) = self.named_server() {
-            return Ok(Store::Server(Client::new(&server)?));
+        Ok(match self.open_any(missing)? {
+            Target::Folder(db, _) => Store::Folder(Documents::new(&db)),
+            Target::Server(client) => Store::Server(client),
+        })
+    }
+
+    /// Opens what the arguments and the environment name.
+    pub(super) fn open_any(&self, missing: Missing) -> Outcome<Target> {
+        if let Some(client) = self.server()? {
+            return Ok(Target::Server(client));
         }
         let Some(folder) = self.named_folder() else {
-            return Err(Failure::usage("it is not said where the documents are")
+            return Err(Failure::usage("it is not said where the data is")
                 .hint("add --data DIR for a data folder, or --server URL for a running server"));
         };
         let env = Env::os();
@@ -43,7 +59,13 @@ impl TargetArgs {
             ..Options::default()
         };
         let db = Database::open_with(&folder, options)?;
-        Ok(Store::Folder(Documents::new(&db)))
+        Ok(Target::Folder(db, folder))
+    }
+
+    /// The server that the arguments or the environment name, if they name one.
+    pub(super) fn server(&self) -> Outcome<Option<Client>> {
+        let server = self.named_server();
+        server.map(|server| Client::new(&server)).transpose()
     }
 
     /// The same target as flags, for a command that is suggested.
@@ -92,7 +114,7 @@ pub(super) fn check_folder(env: &Env, folder: &Path) -> Outcome {
     if !env.fs.exists(folder)? {
         return Err(
             Failure::new(format_args!("the folder {shown} does not exist"))
-                .hint("check the path; `nexusbase import`, `serve` and `demo` create databases"),
+                .hint("check the path; `nexusbase import`, `kv create`, `serve` and `demo` create databases"),
         );
     }
     if !env.fs.exists(&folder.join(IDENTITY_FILE))? {
@@ -102,7 +124,7 @@ pub(super) fn check_folder(env: &Env, folder: &Path) -> Outcome {
         } else {
             failure.hint(format_args!(
                 "a data folder contains a file {IDENTITY_FILE}; name the folder that was given \
-                 to `serve`, `import` or `demo`"
+                 to `serve`, `import`, `kv create` or `demo`"
             ))
         });
     }
