@@ -201,6 +201,10 @@ pub(crate) fn compact_step(core: &Core) -> Result<bool, StepError> {
         }
     }
     let cleared = core.forest.remove_obsolete_step();
+    // Of two failures one is reported: the one that stops the database, if there is one.
+    if let Err(error @ StepError::Manifest(_)) = removed {
+        return Err(error);
+    }
     let worked = compacted? | removed? | tidied?;
     cleared?;
     if !worked {
