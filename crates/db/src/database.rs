@@ -366,6 +366,13 @@ impl Database {
         self.core().pipeline.wait_visible(index);
     }
 
+    /// Waits until the commit that another [conflicted](CommitError::Conflict) with can be seen, or
+    /// did not happen, or the database accepts no more writes. For those who run a transaction
+    /// again by themselves: before that, it would meet the same conflict.
+    pub fn wait_settled(&self, with: Index) {
+        self.core().pipeline.wait_settled(with);
+    }
+
     /// Does what housekeeping has to do just now. Only needed without the housekeeping thread.
     pub fn housekeeping_step(&self) {
         let Some(_step) = self.core().steps.begin() else {

@@ -12,6 +12,7 @@ mod btree;
 pub mod domain;
 pub mod engines;
 mod keyspace;
+mod life;
 mod standard;
 mod stores;
 

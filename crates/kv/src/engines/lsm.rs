@@ -142,7 +142,7 @@ impl Core {
     fn end_handle(&self, name: &str) {
         let handle = self.open.lock().as_mut().and_then(|open| open.remove(name));
         if let Some(handle) = handle {
-            handle.end();
+            handle.life().end();
         }
     }
 }
@@ -246,7 +246,7 @@ impl Engine for LsmEngine {
 
     fn close(&self) -> Result<()> {
         for handle in self.core.open.lock().take().into_iter().flatten() {
-            handle.1.end_closed();
+            handle.1.life().close();
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nexusbase_db::{Snapshot, Transaction as DbTransaction, TreeId};
 
@@ -14,13 +14,10 @@ use crate::domain::{
     Capabilities, Cursor, Direction, Entry, Error, ErrorKind, Expected, KeyRange, Mode, Operation,
     Put, Result, Store, StoreStats, Swap, Transaction, Transactional, Versioned, View, Write,
 };
+use crate::life::Life;
 
 /// Stores with fewer rows than this are counted exactly for figures.
 const COUNTED_ROWS_MAX: u64 = 100_000;
-
-const OPEN: u8 = 0;
-const CLOSED: u8 = 1;
-const GONE: u8 = 2;
 
 /// A store.
 pub(super) struct LsmStore {
@@ -29,7 +26,7 @@ pub(super) struct LsmStore {
     pub(super) id: u32,
     /// The tree that it was in when that was last looked up. Numbers of trees only grow.
     tree: AtomicU32,
-    life: AtomicU8,
+    life: Arc<Life>,
 }
 
 impl LsmStore {
@@ -39,35 +36,22 @@ impl LsmStore {
             name: name.to_owned(),
             id,
             tree: AtomicU32::new(tree.get()),
-            life: AtomicU8::new(OPEN),
+            life: Arc::default(),
         }
     }
 
     /// Whether it is open, and still the store `id`.
     pub(super) fn is_usable(&self, id: u32) -> bool {
-        self.id == id && self.life.load(Ordering::Acquire) == OPEN
+        self.id == id && self.life.check().is_ok()
     }
 
-    /// From now on there is no such store.
-    pub(super) fn end(&self) {
-        self.life.store(GONE, Ordering::Release);
-    }
-
-    /// From now on it was closed.
-    pub(super) fn end_closed(&self) {
-        // What is gone stays gone.
-        let _ = self
-            .life
-            .compare_exchange(OPEN, CLOSED, Ordering::AcqRel, Ordering::Relaxed);
+    pub(super) fn life(&self) -> &Arc<Life> {
+        &self.life
     }
 
     pub(super) fn check(&self, operation: Operation) -> Result<()> {
-        let kind = match self.life.load(Ordering::Acquire) {
-            OPEN => return Ok(()),
-            CLOSED => ErrorKind::Closed,
-            _ => ErrorKind::StoreNotFound,
-        };
-        Err(Error::new(operation, kind).engine(NAME).store(&self.name))
+        let checked = self.life.check();
+        checked.map_err(|kind| Error::new(operation, kind).engine(NAME).store(&self.name))
     }
 
     pub(super) fn named<T>(
@@ -330,7 +314,7 @@ impl Store for LsmStore {
 
     fn close(&self) -> Result<()> {
         // What was acknowledged is in the log; the database goes on.
-        self.end_closed();
+        self.life.close();
         Ok(())
     }
 
@@ -357,7 +341,10 @@ impl Transactional for LsmStore {
                 let tx = self.core.db.begin();
                 let tree = self.named(operation, self.tree_of(&tx))?;
                 let core = Arc::clone(&self.core);
-                Ok(Box::new(LsmTransaction::new(core, tx, &self.name, tree)))
+                let life = Arc::clone(&self.life);
+                Ok(Box::new(LsmTransaction::new(
+                    core, life, tx, &self.name, tree,
+                )))
             }
         }
     }

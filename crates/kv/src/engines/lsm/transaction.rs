@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use nexusbase_db::{Bytes, Snapshot, Transaction as DbTransaction, TreeId, View as _};
+use nexusbase_db::{Bytes, CommitError, Snapshot, Transaction as DbTransaction, TreeId, View as _};
 
 use super::failure::Fault;
 use super::store::put_row;
@@ -14,10 +14,13 @@ use crate::domain::{
     Cursor, Direction, Entry, Error, ErrorKind, KeyRange, Operation, Put, Result, RowRef,
     Transaction, View, WriteView,
 };
+use crate::life::Life;
 
 /// A transaction that reads and writes.
 pub(super) struct LsmTransaction {
     core: Arc<Core>,
+    /// That of the handle that it was begun with.
+    life: Arc<Life>,
     tx: DbTransaction,
     store: String,
     tree: TreeId,
@@ -25,10 +28,17 @@ pub(super) struct LsmTransaction {
 }
 
 impl LsmTransaction {
-    pub(super) fn new(core: Arc<Core>, tx: DbTransaction, store: &str, tree: TreeId) -> Self {
+    pub(super) fn new(
+        core: Arc<Core>,
+        life: Arc<Life>,
+        tx: DbTransaction,
+        store: &str,
+        tree: TreeId,
+    ) -> Self {
         Self {
             now_ms: core.now_ms(),
             core,
+            life,
             tx,
             store: store.to_owned(),
             tree,
@@ -102,12 +112,26 @@ impl Transaction for LsmTransaction {
     }
 
     fn commit(self: Box<Self>) -> Result<()> {
-        let committed = self.tx.commit().and_then(|handle| handle.wait().map(drop));
-        super::named(
-            Operation::Commit,
-            &self.store,
-            committed.map_err(Fault::from),
-        )
+        let Self {
+            core,
+            life,
+            tx,
+            store,
+            ..
+        } = *self;
+        let committed = life.check().map_err(Fault::from).and_then(|()| {
+            match tx.commit().and_then(|handle| handle.wait()) {
+                Err(CommitError::Conflict { with }) => {
+                    // Or who runs it again would meet the same conflict until the other is done.
+                    core.db.wait_settled(with);
+                    // Dropping the store is a change that it conflicts with, too.
+                    life.check()?;
+                    Err(ErrorKind::Conflict.into())
+                }
+                outcome => Ok(outcome.map(drop)?),
+            }
+        });
+        super::named(Operation::Commit, &store, committed)
     }
 }
 

@@ -1,0 +1,116 @@
+//! The engines of NexusBase pass the suite.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+
+use nexusbase_db::{Database, Options};
+use nexusbase_io::Env;
+use nexusbase_io::sim::{SimClock, SimDisk};
+use nexusbase_kv::{Engine, engines};
+use nexusbase_kv_compliance::{Fixture, MultiFixture};
+
+fn env(clock: &SimClock, disk: &SimDisk) -> Env {
+    Env {
+        clock: Arc::new(clock.clone()),
+        fs: Arc::new(disk.clone()),
+        ..Env::os()
+    }
+}
+
+mod memory {
+    use super::*;
+
+    fn fixture() -> Fixture {
+        on(&SimClock::manual())
+    }
+
+    pub(super) fn on(clock: &SimClock) -> Fixture {
+        let env = env(clock, &SimDisk::new(0));
+        Fixture::new(engines::memory::engine(&env)).clock(clock)
+    }
+
+    #[test]
+    fn store() {
+        nexusbase_kv_compliance::store(fixture);
+    }
+
+    #[test]
+    fn engine() {
+        nexusbase_kv_compliance::engine(fixture);
+    }
+
+    #[test]
+    fn transactional() {
+        nexusbase_kv_compliance::transactional(fixture);
+    }
+
+    #[test]
+    fn versioned() {
+        nexusbase_kv_compliance::versioned(fixture);
+    }
+}
+
+mod lsm {
+    use super::*;
+
+    /// The engine on a database of its own, which it takes with it.
+    fn open(clock: &SimClock, disk: &SimDisk) -> Arc<dyn Engine> {
+        let options = Options {
+            env: env(clock, disk),
+            segment_bytes: 1 << 20,
+            ..Options::default()
+        };
+        let db = Database::open_with("/db", options).unwrap();
+        engines::lsm::engine(&db).unwrap()
+    }
+
+    fn fixture() -> Fixture {
+        on(&SimClock::manual())
+    }
+
+    pub(super) fn on(clock: &SimClock) -> Fixture {
+        let disk = SimDisk::new(0);
+        let again = |cut: bool| {
+            let (clock, disk) = (clock.clone(), disk.clone());
+            move || {
+                if cut {
+                    disk.crash(1);
+                }
+                open(&clock, &disk)
+            }
+        };
+        Fixture::new(open(clock, &disk))
+            .clock(clock)
+            .reopen(again(false))
+            .power_cut(again(true))
+    }
+
+    #[test]
+    fn store() {
+        nexusbase_kv_compliance::store(fixture);
+    }
+
+    #[test]
+    fn engine() {
+        nexusbase_kv_compliance::engine(fixture);
+    }
+
+    #[test]
+    fn transactional() {
+        nexusbase_kv_compliance::transactional(fixture);
+    }
+
+    #[test]
+    fn versioned() {
+        nexusbase_kv_compliance::versioned(fixture);
+    }
+}
+
+#[test]
+fn multistore() {
+    nexusbase_kv_compliance::multistore(|| {
+        let clock = SimClock::manual();
+        let stores = nexusbase_kv::stores(&env(&clock, &SimDisk::new(0)));
+        MultiFixture::new(stores, vec![lsm::on(&clock), memory::on(&clock)])
+    });
+}
