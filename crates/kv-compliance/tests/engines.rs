@@ -1,6 +1,7 @@
 //! The engines of NexusBase pass the suite.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::path::Path;
 use std::sync::Arc;
 
 use nexusbase_db::{Database, Options};
@@ -17,6 +18,24 @@ fn env(clock: &SimClock, disk: &SimDisk) -> Env {
     }
 }
 
+/// An engine on a disk of its own, which outlives it.
+fn again(clock: &SimClock, open: fn(&SimClock, &SimDisk) -> Arc<dyn Engine>) -> Fixture {
+    let disk = SimDisk::new(0);
+    let again = |cut: bool| {
+        let (clock, disk) = (clock.clone(), disk.clone());
+        move || {
+            if cut {
+                disk.crash(1);
+            }
+            open(&clock, &disk)
+        }
+    };
+    Fixture::new(open(clock, &disk))
+        .clock(clock)
+        .reopen(again(false))
+        .power_cut(again(true))
+}
+
 mod memory {
     use super::*;
 
@@ -27,6 +46,43 @@ mod memory {
     pub(super) fn on(clock: &SimClock) -> Fixture {
         let env = env(clock, &SimDisk::new(0));
         Fixture::new(engines::memory::engine(&env)).clock(clock)
+    }
+
+    #[test]
+    fn store() {
+        nexusbase_kv_compliance::store(fixture);
+    }
+
+    #[test]
+    fn engine() {
+        nexusbase_kv_compliance::engine(fixture);
+    }
+
+    #[test]
+    fn transactional() {
+        nexusbase_kv_compliance::transactional(fixture);
+    }
+
+    #[test]
+    fn versioned() {
+        nexusbase_kv_compliance::versioned(fixture);
+    }
+}
+
+mod file {
+    use super::*;
+
+    fn open(clock: &SimClock, disk: &SimDisk) -> Arc<dyn Engine> {
+        let options = engines::file::FileOptions::default();
+        engines::file::engine(&env(clock, disk), Path::new("/files"), options).unwrap()
+    }
+
+    fn fixture() -> Fixture {
+        on(&SimClock::manual())
+    }
+
+    pub(super) fn on(clock: &SimClock) -> Fixture {
+        again(clock, open)
     }
 
     #[test]
@@ -69,20 +125,7 @@ mod lsm {
     }
 
     pub(super) fn on(clock: &SimClock) -> Fixture {
-        let disk = SimDisk::new(0);
-        let again = |cut: bool| {
-            let (clock, disk) = (clock.clone(), disk.clone());
-            move || {
-                if cut {
-                    disk.crash(1);
-                }
-                open(&clock, &disk)
-            }
-        };
-        Fixture::new(open(clock, &disk))
-            .clock(clock)
-            .reopen(again(false))
-            .power_cut(again(true))
+        again(clock, open)
     }
 
     #[test]
@@ -111,6 +154,9 @@ fn multistore() {
     nexusbase_kv_compliance::multistore(|| {
         let clock = SimClock::manual();
         let stores = nexusbase_kv::stores(&env(&clock, &SimDisk::new(0)));
-        MultiFixture::new(stores, vec![lsm::on(&clock), memory::on(&clock)])
+        MultiFixture::new(
+            stores,
+            vec![lsm::on(&clock), file::on(&clock), memory::on(&clock)],
+        )
     });
 }

@@ -41,14 +41,8 @@ pub(crate) const KEY_BYTES_MAX: usize = 64 * 1024;
 /// The map, with nodes of the size measured to be best.
 pub(crate) type BTree<V> = Tree<V, FANOUT>;
 
-/// Fills a [`BTree`] from pairs in ascending order.
-pub(crate) type Builder<V> = builder::TreeBuilder<V, FANOUT>;
-
 /// A walk over a range of a [`BTree`] as it was when the walk began.
 pub(crate) type Cursor<V> = cursor::TreeCursor<V, FANOUT>;
-
-/// What differs between two versions of a [`BTree`].
-pub(crate) type Diff<V> = diff::TreeDiff<V, FANOUT>;
 
 /// [`BTree`] with nodes of `N` pairs; tests use small ones so that nodes split and merge often.
 /// `N` is at least 4.
@@ -141,21 +135,6 @@ impl<V: Clone, const N: usize> Tree<V, N> {
         }
     }
 
-    /// The value of a key, to be changed. Copies the nodes on the path that are shared, unless the
-    /// key is absent.
-    pub(crate) fn get_mut(&mut self, key: &[u8]) -> Option<&mut V> {
-        self.get(key)?;
-        let mut node = Arc::make_mut(&mut self.root);
-        loop {
-            match &mut node.body {
-                Body::Inner(children) => {
-                    node = Arc::make_mut(&mut children[node.keys.route(key)]);
-                }
-                Body::Leaf(values) => return node.keys.find(key).map(|at| &mut values[at]),
-            }
-        }
-    }
-
     /// Sets the value of a key and gives the value it had. O(log n).
     pub(crate) fn insert(&mut self, key: &[u8], value: V) -> Option<V> {
         debug_assert!(key.len() <= KEY_BYTES_MAX, "the caller limits keys");
@@ -183,11 +162,6 @@ impl<V: Clone, const N: usize> Tree<V, N> {
         self.len -= 1;
         self.key_bytes -= key.len();
         Some(old)
-    }
-
-    /// Takes everything out. O(1) where nodes are shared, otherwise as long as freeing them takes.
-    pub(crate) fn clear(&mut self) {
-        *self = Self::new();
     }
 
     /// Walks over the pairs between two bounds, ascending or (`reverse`) descending, as they are

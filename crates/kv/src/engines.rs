@@ -3,7 +3,9 @@
 //! | engine | for | durable | larger than memory |
 //! | --- | --- | --- | --- |
 //! | [`lsm`] | data that has to stay, of any size | yes | yes |
+//! | [`file`] | what people want to read and edit; small to middle sizes | yes | no |
 //! | [`memory`] | caches, tests, what can be made again | no | no |
 
+pub mod file;
 pub mod lsm;
 pub mod memory;

@@ -16,9 +16,11 @@ pub const FILES_DIR: &str = "files";
 /// # Errors
 /// When an engine cannot be opened.
 pub fn standard(db: &Database, folder: &Path) -> Result<Arc<dyn MultiStore>> {
-    let _ = folder;
     let stores = stores(db.env());
     stores.register(engines::lsm::engine(db)?)?;
+    let files = folder.join(FILES_DIR);
+    let options = engines::file::FileOptions::default();
+    stores.register(engines::file::engine(db.env(), &files, options)?)?;
     stores.register(engines::memory::engine(db.env()))?;
     Ok(stores)
 }

@@ -188,7 +188,9 @@ fn is_between(found: &World, before: &World, after: &World) -> bool {
 }
 
 fn check(disk: &SimDisk, worlds: &[World], acknowledged: usize, story: &str) {
-    let life = Life::begin(disk).unwrap_or_else(|| panic!("{story}: it does not open"));
+    let life = Life::begin(disk);
+    assert!(life.is_some(), "{story}: it does not open");
+    let life = life.unwrap();
     let found = world(&life);
     let next = worlds
         .get(acknowledged + 1)

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::builder::TreeBuilder;
 use super::*;
 
 type Model = BTreeMap<Vec<u8>, u32>;
@@ -135,7 +136,6 @@ fn check_diff<const N: usize>(a: (&Tree<u32, N>, &Model), b: (&Tree<u32, N>, &Mo
 enum Step {
     Insert(Vec<u8>, u32),
     Remove(Vec<u8>),
-    Change(Vec<u8>, u32),
     /// Ascending or descending keys, from a number on.
     InsertRun(u16, u16, bool),
     RemoveRun(u16, u16, bool),
@@ -185,7 +185,6 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         20 => (key(), any::<u32>()).prop_map(|(key, value)| Step::Insert(key, value)),
         14 => key().prop_map(Step::Remove),
-        4 => (key(), any::<u32>()).prop_map(|(key, value)| Step::Change(key, value)),
         3 => (0..800_u16, 1..90_u16, any::<bool>()).prop_map(|(a, n, up)| Step::InsertRun(a, n, up)),
         3 => (0..800_u16, 1..90_u16, any::<bool>()).prop_map(|(a, n, up)| Step::RemoveRun(a, n, up)),
         3 => Just(Step::Keep),
@@ -223,13 +222,6 @@ impl<const N: usize> Run<N> {
         match step {
             Step::Insert(key, value) => self.insert(key, value),
             Step::Remove(key) => self.remove(&key),
-            Step::Change(key, to) => {
-                let (ours, theirs) = (self.tree.get_mut(&key), self.model.get_mut(&key));
-                assert_eq!(ours, theirs);
-                if let (Some(ours), Some(theirs)) = (ours, theirs) {
-                    (*ours, *theirs) = (to, to);
-                }
-            }
             Step::InsertRun(from, count, up) => {
                 for number in numbers(from, count, up) {
                     self.insert(numbered(number), u32::from(number));
@@ -250,7 +242,7 @@ impl<const N: usize> Run<N> {
                 (self.tree, self.model) = (tree.clone(), model.clone());
             }
             Step::Clear => {
-                self.tree.clear();
+                self.tree = Tree::new();
                 self.model.clear();
             }
             Step::Look(range) => {
@@ -340,7 +332,7 @@ proptest! {
 
 #[test]
 fn a_builder_gives_back_what_is_not_above_the_last() {
-    let mut builder = Builder::new();
+    let mut builder = TreeBuilder::<u32, FANOUT>::new();
     assert_eq!(builder.push(b"b", 1), Ok(()));
     assert_eq!(builder.push(b"b", 2), Err(2));
     assert_eq!(builder.push(b"a", 3), Err(3));
@@ -350,7 +342,7 @@ fn a_builder_gives_back_what_is_not_above_the_last() {
         &tree,
         &Model::from([(b"b".to_vec(), 1), (b"c".to_vec(), 4)]),
     );
-    assert!(Builder::<u32>::new().finish().is_empty());
+    assert!(TreeBuilder::<u32, FANOUT>::new().finish().is_empty());
 }
 
 #[test]
@@ -446,13 +438,11 @@ fn writes_to_a_tree_of_ones_own_move_no_node() {
     let mut tree = BTree::from_sorted((0..5_000).map(|number| (numbered(number), 0)));
     let root = Arc::as_ptr(&tree.root);
     assert_eq!(tree.insert(&numbered(77), 1), Some(0));
-    assert_eq!(tree.get_mut(&numbered(78)).copied(), Some(0));
     assert_eq!(tree.remove(&numbered(79)), Some(0));
     assert_eq!(Arc::as_ptr(&tree.root), root);
     // Asking for what is not there copies nothing, even of a tree that is shared.
     let version = tree.clone();
     assert_eq!(tree.remove(b"nothing"), None);
-    assert_eq!(tree.get_mut(b"nothing"), None);
     assert!(tree.same_as(&version));
 }
 
