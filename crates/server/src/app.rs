@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware;
-use nexusbase_db::Database;
 use nexusbase_documents::Documents;
-use tokio::sync::Semaphore;
+use nexusbase_kv::MultiStore;
+use tokio::sync::{Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -18,7 +18,10 @@ use utoipa_axum::routes;
 use crate::config::{Limits, ServeError, ServerConfig};
 use crate::metrics::Metrics;
 use crate::observe::RequestIds;
-use crate::{collections, documents, guard, health, indexes, insert, observe, openapi, problem};
+use crate::server::Service;
+use crate::{
+    collections, documents, guard, health, indexes, insert, observe, openapi, problem, stores,
+};
 
 /// All bodies in memory together take this many times the limit of one.
 const BODIES_IN_MEMORY: usize = 8;
@@ -29,6 +32,7 @@ pub(crate) const BODY_PIECE_BYTES: usize = 4 << 10;
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) documents: Documents,
+    pub(crate) stores: Arc<dyn MultiStore>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     pub(crate) ids: RequestIds,
@@ -39,20 +43,28 @@ pub(crate) struct App {
     pub(crate) operations: Arc<Semaphore>,
     /// Memory for bodies, in pieces.
     pub(crate) bodies: Arc<Semaphore>,
+    /// A place for each stream of events that may be open.
+    pub(crate) streams: Arc<Semaphore>,
+    /// The turn of who changes what a store was told: looking and changing are two steps.
+    pub(crate) options_turn: Arc<Semaphore>,
+    /// Whether the server stops.
+    pub(crate) stopping: watch::Sender<bool>,
 }
 
 impl App {
     pub(crate) fn new(
         config: ServerConfig,
         address: SocketAddr,
-        db: &Database,
+        service: Service,
     ) -> Result<Arc<Self>, ServeError> {
+        let Service { db, stores } = service;
         let limits = config.limits;
         let pieces = limits.body_bytes.saturating_mul(BODIES_IN_MEMORY) / BODY_PIECE_BYTES;
         let operations = limits.concurrent_operations.min(Semaphore::MAX_PERMITS);
         Ok(Arc::new(Self {
-            documents: Documents::new(db),
-            metrics: Metrics::new(db),
+            documents: Documents::new(&db),
+            stores,
+            metrics: Metrics::new(&db),
             ids: RequestIds::new(db.env())?,
             address,
             allow_remote: config.allow_remote,
@@ -60,6 +72,11 @@ impl App {
             bodies: Arc::new(Semaphore::new(
                 (pieces + BODIES_IN_MEMORY).min(Semaphore::MAX_PERMITS),
             )),
+            streams: Arc::new(Semaphore::new(
+                limits.event_streams.min(Semaphore::MAX_PERMITS),
+            )),
+            options_turn: Arc::new(Semaphore::new(1)),
+            stopping: watch::Sender::new(false),
             limits,
         }))
     }
@@ -81,6 +98,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
             documents::remove
         ))
         .routes(routes!(indexes::create, indexes::remove))
+        .merge(stores::routes())
         .routes(routes!(health::health))
         .routes(routes!(crate::metrics::metrics))
         .routes(routes!(openapi::document))
@@ -110,6 +128,7 @@ mod tests {
     use hyper::service::Service as _;
     use hyper::{Request, StatusCode};
     use hyper_util::service::TowerToHyperService;
+    use nexusbase_db::Database;
 
     use super::*;
     use crate::observe::Deadline;
@@ -129,7 +148,9 @@ mod tests {
     async fn panics_are_answered() {
         let db = Database::in_memory().unwrap();
         let config = ServerConfig::default();
-        let app = App::new(config.clone(), config.listen, &db).unwrap();
+        let stores = nexusbase_kv::stores(db.env());
+        let service = Service { db, stores };
+        let app = App::new(config.clone(), config.listen, service).unwrap();
         let routes = Router::new()
             .route("/at-once", get(at_once))
             .route("/on-a-thread", get(on_a_thread));

@@ -34,15 +34,18 @@ pub struct Limits {
     /// How long requests that are under way may take when the server is told to stop.
     /// Default: 10 s.
     pub shutdown_timeout: Duration,
-    /// Documents on a page when the request does not say. Default: 100.
+    /// Documents or keys on a page when the request does not say. Default: 100.
     pub page_default: usize,
-    /// Documents on a page at most. Default: 1000.
+    /// Documents or keys on a page at most. Default: 1000.
     pub page_max: usize,
     /// Reads and writes that are under way at one time. Default: 256. More than that wait for a
     /// moment, and are then asked to come again.
     pub concurrent_operations: usize,
     /// Connections that are open at one time. Default: 1024. More than that wait.
     pub connections: usize,
+    /// Streams of events that are open at one time; each is one of the connections. Default: 256.
+    /// More than that are asked to come again.
+    pub event_streams: usize,
 }
 
 impl Default for ServerConfig {
@@ -65,6 +68,7 @@ impl Default for Limits {
             page_max: 1000,
             concurrent_operations: 256,
             connections: 1024,
+            event_streams: 256,
         }
     }
 }
@@ -78,6 +82,7 @@ impl Limits {
             ("page_max", self.page_max),
             ("concurrent_operations", self.concurrent_operations),
             ("connections", self.connections),
+            ("event_streams", self.event_streams),
         ];
         if self.request_timeout.is_zero() {
             return Err(ServeError::ZeroLimit("request_timeout"));
@@ -128,6 +133,9 @@ pub enum ServeError {
     /// The database failed while it was served.
     #[error("{0}")]
     Failed(CommitError),
+    /// The key-value stores did not close in order.
+    #[error("the stores could not be closed: {0}")]
+    CloseStores(#[from] nexusbase_kv::Error),
     /// The database did not close in order.
     #[error("the database could not be closed: {0}")]
     Close(#[from] CommitError),

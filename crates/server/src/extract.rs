@@ -95,6 +95,23 @@ async fn read_body(
     offered: &[Media],
 ) -> Result<Payload, Problem> {
     let media = body_media(request.headers(), offered)?;
+    let Received { bytes, _memory } = receive(request, app).await?;
+    Ok(Payload {
+        media,
+        bytes,
+        _memory,
+    })
+}
+
+/// A body as it came.
+pub(crate) struct Received {
+    pub(crate) bytes: Vec<u8>,
+    /// The memory that the bytes take.
+    _memory: Option<OwnedSemaphorePermit>,
+}
+
+/// Reads a body, whatever it is, within the limits.
+pub(crate) async fn receive(request: Request, app: &Arc<App>) -> Result<Received, Problem> {
     if let Some(encoding) = request.headers().get(header::CONTENT_ENCODING)
         && encoding.as_bytes() != b"identity"
     {
@@ -118,8 +135,7 @@ async fn read_body(
         return Err(too_large(limit));
     }
     match timeout_at(deadline, collect(&mut body, app, announced)).await {
-        Ok(Ok((bytes, memory))) => Ok(Payload {
-            media,
+        Ok(Ok((bytes, memory))) => Ok(Received {
             bytes,
             _memory: memory,
         }),
@@ -205,8 +221,7 @@ async fn linger(body: &mut Body, limit: usize) {
 }
 
 fn too_large(limit: usize) -> Problem {
-    let detail = format!(
-        "the body is larger than {limit} bytes; send fewer documents at a time. Nothing was done"
-    );
+    let detail =
+        format!("the body is larger than {limit} bytes; send less at a time. Nothing was done");
     Problem::new(Kind::BodyTooLarge, detail).with("limit", limit)
 }

@@ -100,7 +100,7 @@ pub(crate) async fn insert(
                 lines(&collection, body, on_error, form, progress)
             }
             Media::Json if split::is_array(body) => array(&collection, body, form),
-            Media::Json => one(&collection, body, form),
+            Media::Json | Media::MergePatch => one(&collection, body, form),
         }
     };
     let done = operation::write(&app, deadline, work).await?;

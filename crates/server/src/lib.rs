@@ -1,18 +1,21 @@
-//! The service of NexusBase: its documents over HTTP.
+//! The service of NexusBase: its documents and its key-value stores over HTTP.
 //!
-//! [`run_blocking`] is the whole service: it serves a [`Database`](nexusbase_db::Database) until
-//! the process is told to stop, answers what is under way, and closes the database. [`Server`] is
+//! [`run_blocking`] is the whole service: it serves a [`Database`](nexusbase_db::Database) and the
+//! stores beside it until the process is told to stop, answers what is under way, and closes them.
+//! [`Server`] is
 //! the same for a program that has a tokio runtime already and wants to decide by itself when to
 //! stop. What the service answers is described, complete, in its OpenAPI document
 //! ([`openapi_json`], and `/openapi.json` of a running server).
 //!
 //! ```no_run
 //! use nexusbase_db::Database;
-//! use nexusbase_server::{ServerConfig, run_blocking};
+//! use nexusbase_server::{ServerConfig, Service, run_blocking};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let db = Database::open("data")?;
-//! run_blocking(ServerConfig::default(), db, |address| println!("http://{address}"))?;
+//! let stores = nexusbase_kv::standard(&db, "data".as_ref())?;
+//! let service = Service { db, stores };
+//! run_blocking(ServerConfig::default(), service, |address| println!("http://{address}"))?;
 //! # Ok(()) }
 //! ```
 //!
@@ -21,7 +24,8 @@
 //!   limit ends a write whose outcome is not known yet, the answer says exactly that.
 //! * Every error is a problem document (RFC 9457) that names what is wrong and where. The
 //!   exceptions are requests that are no HTTP: the HTTP library answers those with a bare status.
-//! * Nothing grows without a limit: connections, operations, bodies in memory, answers, time.
+//! * Nothing grows without a limit: connections, operations, bodies in memory, answers, streams of
+//!   events, time.
 //!
 //! What it does not, yet: tell callers apart. There is no authentication, so it serves the
 //! machine that it runs on, and refuses a browser page that comes by a foreign name or from a
@@ -29,7 +33,8 @@
 //!
 //! The way of a request: `listen` (a connection) → `observe` (request id, log line, metrics,
 //! problems) → `guard` (host, origin) → a handler, thin, one file for each noun → `operation`
-//! (a place among the concurrent operations, a thread that may wait) → the document model.
+//! (a place among the concurrent operations, a thread that may wait) → the document model, or the
+//! stores.
 
 mod app;
 mod collections;
@@ -51,8 +56,9 @@ mod query;
 mod server;
 mod shutdown;
 mod split;
+mod stores;
 
 pub use config::{Limits, ServeError, ServerConfig};
 pub use openapi::openapi_json;
-pub use server::Server;
+pub use server::{Server, Service};
 pub use shutdown::run_blocking;

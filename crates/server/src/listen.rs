@@ -74,6 +74,8 @@ pub(crate) async fn serve(
         });
     }
     drop(listener);
+    // Streams of events would go on for ever.
+    app.stopping.send_replace(true);
     tracing::info!(open = connections.len(), "stopping: no more connections");
     let limit = app.limits.shutdown_timeout;
     if tokio::time::timeout(limit, graceful.shutdown())

@@ -15,12 +15,15 @@ use crate::problem::{Kind, Problem};
 
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const NDJSON: &str = "application/x-ndjson";
+const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// What a body is, or an answer is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Media {
     Json,
     Ndjson,
+    /// JSON that says what is to be different (RFC 7396).
+    MergePatch,
 }
 
 /// What an answer is to be.
@@ -37,6 +40,8 @@ impl Media {
             Some(Self::Json)
         } else if is(NDJSON) || is("application/ndjson") || is("application/jsonl") {
             Some(Self::Ndjson)
+        } else if is(MERGE_PATCH) {
+            Some(Self::MergePatch)
         } else {
             None
         }
@@ -49,6 +54,7 @@ impl Media {
             (Self::Json, Form::Canonical) => "application/json; form=canonical",
             (Self::Ndjson, Form::Relaxed) => NDJSON,
             (Self::Ndjson, Form::Canonical) => "application/x-ndjson; form=canonical",
+            (Self::MergePatch, _) => MERGE_PATCH,
         })
     }
 }
@@ -58,6 +64,8 @@ pub(crate) fn body_media(headers: &HeaderMap, offered: &[Media]) -> Result<Media
     let refuse = |found: &str| {
         let list = if offered.contains(&Media::Ndjson) {
             "application/json or application/x-ndjson"
+        } else if offered.contains(&Media::MergePatch) {
+            "application/merge-patch+json or application/json"
         } else {
             JSON
         };

@@ -1,10 +1,11 @@
 //! What happens to every request and its answer: an id, a time limit, a log line, metrics, and a
 //! problem document if it failed.
 //!
-//! The log line has the path, which names collections and documents, but never the query, which
+//! The log line has the path, which names collections, documents, stores and keys, but never the query, which
 //! holds what people search for, nor any header or body. A caller may bring an id of its own in
 //! `x-request-id`, if it is short and plain; otherwise the server makes one.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -83,7 +84,7 @@ pub(crate) async fn observe(
     let duration = clock.monotonic().saturating_sub(started);
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
     app.metrics
-        .answered(route, &method, response.status(), duration);
+        .answered(&described(route), &method, response.status(), duration);
     log(&id, method.as_str(), &path, &response, duration);
     response
 }
@@ -92,6 +93,15 @@ fn log(id: &str, method: &str, path: &str, response: &Response, duration: Durati
     let status = response.status().as_u16();
     let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     tracing::info!(id, method, path, status, micros, "request");
+}
+
+/// The route as the description names it, which knows no parameters that span several segments.
+pub(crate) fn described(route: &str) -> Cow<'_, str> {
+    if route.contains("{*") {
+        Cow::Owned(route.replace("{*", "{"))
+    } else {
+        Cow::Borrowed(route)
+    }
 }
 
 /// The answer as it leaves: with its id, and as a problem document if it is an error.

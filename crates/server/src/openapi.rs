@@ -17,8 +17,12 @@ use utoipa::openapi::OpenApi;
 
 use crate::app;
 use crate::negotiate::{Media, Wanted, text};
+use crate::observe::described;
 
-pub(crate) use problems::{HealthProblems, ReadProblems, ServiceProblems, WriteProblems};
+pub(crate) use problems::{
+    HealthProblems, ReadProblems, ServiceProblems, StoreReadProblems, StoreWriteProblems,
+    WriteProblems,
+};
 pub(crate) use schemas::{
     CollectionParameter, Document, Documents, FindParameters, IdParameter, IndexParameter,
     InsertAnswer, InsertParameters, Inserted, Page,
@@ -29,11 +33,16 @@ pub(crate) use schemas::{
 #[openapi(
     info(
         title = "NexusBase",
-        description = "Documents over HTTP.\n\n\
+        description = "Documents and key-value stores over HTTP.\n\n\
             Documents are JSON objects in MongoDB's Extended JSON: what JSON cannot say is \
             written as an object such as `{\"$date\": \"2026-01-01T00:00:00Z\"}`. Both its forms \
             are read; answers are relaxed, or canonical with \
             `Accept: application/json; form=canonical`.\n\n\
+            Key-value stores hold bytes under keys that are bytes. In a URL, keys are \
+            percent-encoded; in JSON, keys and values are strings if they are UTF-8, and otherwise \
+            objects such as `{\"base64\": \"AP8=\"}`. What a store can do depends on its engine, \
+            which says it (`/engines`); what it cannot do is answered with the problem \
+            `/problems/unsupported`.\n\n\
             Every error is a problem document (RFC 9457, `application/problem+json`); its `type` \
             is stable. Every answer has the header `x-request-id`, which a request may set.\n\n\
             There is no authentication yet: the service answers on loopback, for the hosts \
@@ -45,6 +54,10 @@ pub(crate) use schemas::{
         (name = "documents", description = "Documents of a collection."),
         (name = "collections", description = "Collections."),
         (name = "indexes", description = "Indexes of a collection."),
+        (name = "stores", description = "Key-value stores, and the engines that keep them."),
+        (name = "keys", description = "Keys and values of a store."),
+        (name = "versions", description = "States of a store that can be gone back to."),
+        (name = "events", description = "What happens to stores, as it happens."),
         (name = "service", description = "The service itself."),
     ),
     components(schemas(problems::ProblemDocument)),
@@ -63,7 +76,12 @@ pub(crate) fn base() -> OpenApi {
 #[must_use]
 pub fn openapi_json() -> String {
     static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
-        let (_, api) = app::routes().split_for_parts();
+        let (_, mut api) = app::routes().split_for_parts();
+        // The router's parameters that span several segments are plain ones to OpenAPI.
+        let paths = std::mem::take(&mut api.paths.paths).into_iter();
+        api.paths.paths = paths
+            .map(|(path, item)| (described(&path).into_owned(), item))
+            .collect();
         // A document that was built cannot fail to be written; a test writes it.
         serde_json::to_string(&api).unwrap_or_default()
     });

@@ -11,6 +11,7 @@
 
 mod from;
 mod kind;
+mod stores;
 
 use axum::response::{IntoResponse, Response};
 use hyper::header::{self, HeaderValue};

@@ -5,14 +5,24 @@ use percent_encoding::percent_decode_str;
 
 use crate::problem::{Kind, Problem};
 
-/// The parameters of a request.
+/// The parameters of a request. Their values are text, but for those that were said to be bytes.
 #[derive(Debug)]
-pub(crate) struct Parameters(Vec<(String, String)>);
+pub(crate) struct Parameters(Vec<(String, Vec<u8>)>);
 
 impl Parameters {
     /// Reads a query, in which only the names in `known` may stand.
     pub(crate) fn parse(query: &str, known: &[&str]) -> Result<Self, Problem> {
-        let mut all: Vec<(String, String)> = Vec::new();
+        Self::parse_with_bytes(query, known, &[])
+    }
+
+    /// Reads a query, in which only the names in `known` may stand; the values of those in `bytes`
+    /// may be any bytes.
+    pub(crate) fn parse_with_bytes(
+        query: &str,
+        known: &[&str],
+        bytes: &[&str],
+    ) -> Result<Self, Problem> {
+        let mut all: Vec<(String, Vec<u8>)> = Vec::new();
         for part in query.split('&').filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             let name = decode(name, "a parameter's name")?;
@@ -29,7 +39,13 @@ impl Parameters {
                 let detail = format!("the parameter {name:?} is given more than once");
                 return Err(Problem::new(Kind::InvalidParameter, detail).parameter(&name));
             }
-            let value = decode(value, "its value").map_err(|problem| problem.parameter(&name))?;
+            let value = if bytes.contains(&name.as_str()) {
+                percent_bytes(&value.replace('+', " "), "its value")
+                    .map_err(|detail| Problem::new(Kind::InvalidParameter, detail))
+            } else {
+                decode(value, "its value").map(String::into_bytes)
+            };
+            let value = value.map_err(|problem| problem.parameter(&name))?;
             all.push((name, value));
         }
         Ok(Self(all))
@@ -37,8 +53,13 @@ impl Parameters {
 
     /// The value of a parameter, if it was given.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.bytes(name)?).ok()
+    }
+
+    /// The value of a parameter that may be any bytes, if it was given.
+    pub(crate) fn bytes(&self, name: &str) -> Option<&[u8]> {
         let found = self.0.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_str())
+        found.map(|(_, value)| value.as_slice())
     }
 
     /// A parameter that is a whole number, at least `min`.
@@ -84,6 +105,12 @@ fn decode(text: &str, what: &str) -> Result<String, Problem> {
 
 /// Percent-decoded text, or what is wrong with it.
 pub(crate) fn percent_text(text: &str, what: &str) -> Result<String, String> {
+    let decoded = percent_bytes(text, what)?;
+    String::from_utf8(decoded).map_err(|_| format!("{what} is not UTF-8 after percent-decoding"))
+}
+
+/// Percent-decoded bytes, or what is wrong with their text.
+pub(crate) fn percent_bytes(text: &str, what: &str) -> Result<Vec<u8>, String> {
     let mut rest = text;
     while let Some(at) = rest.find('%') {
         let digits = rest.get(at + 1..at + 3).unwrap_or_default();
@@ -94,8 +121,5 @@ pub(crate) fn percent_text(text: &str, what: &str) -> Result<String, String> {
         }
         rest = &rest[at + 3..];
     }
-    let decoded = percent_decode_str(text).decode_utf8();
-    decoded
-        .map(std::borrow::Cow::into_owned)
-        .map_err(|_| format!("{what} is not UTF-8 after percent-decoding"))
+    Ok(percent_decode_str(text).collect())
 }

@@ -1,15 +1,26 @@
-//! A server: an address that is listened on, and a database that is served there.
+//! A server: an address that is listened on, and what is served there: a database, and the
+//! key-value stores beside it.
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use nexusbase_db::Database;
+use nexusbase_kv::MultiStore;
 use tokio::net::TcpListener;
 
 use crate::app::{self, App};
 use crate::config::{ServeError, ServerConfig};
 use crate::listen;
+
+/// What is served.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// The database, with its documents.
+    pub db: Database,
+    /// The key-value stores. Those that work on the database are closed before it.
+    pub stores: Arc<dyn MultiStore>,
+}
 
 /// A service that listens, and answers as soon as it is [run](Server::run).
 #[derive(Debug)]
@@ -25,7 +36,7 @@ impl Server {
     /// # Errors
     /// When the address is taken, or can be reached from other machines without that having been
     /// allowed, or a limit is zero.
-    pub async fn bind(config: ServerConfig, db: Database) -> Result<Self, ServeError> {
+    pub async fn bind(config: ServerConfig, service: Service) -> Result<Self, ServeError> {
         let address = config.listen;
         config.limits.check()?;
         if !config.allow_remote && !address.ip().to_canonical().is_loopback() {
@@ -34,7 +45,7 @@ impl Server {
         let failed = |source| ServeError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let app = App::new(config, address, &db)?;
+        let app = App::new(config, address, service)?;
         Ok(Self {
             listener,
             address,
@@ -49,8 +60,8 @@ impl Server {
     }
 
     /// Serves until `shutdown` is ready. Then no connection is accepted any more, requests that
-    /// are under way are answered within the limit's time, and what is left is cut off. The
-    /// database stays open.
+    /// are under way are answered within the limit's time, streams of events end, and what is
+    /// left is cut off. The stores and the database stay open.
     ///
     /// # Errors
     /// None at present: a failing connection is logged and does not end the service.

@@ -9,7 +9,7 @@ use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{ServeError, ServerConfig};
-use crate::server::Server;
+use crate::server::{Server, Service};
 
 /// Threads that serve connections, at most: they only move bytes.
 const WORKER_THREADS_MAX: usize = 8;
@@ -19,8 +19,8 @@ const BLOCKING_THREADS_MAX: usize = 128;
 /// How often the service looks whether the database has failed.
 const FAILURE_CHECK: Duration = Duration::from_millis(250);
 
-/// Serves the database until the process gets SIGTERM or SIGINT, then answers what is under way
-/// and closes the database. A second signal cuts short what is under way. `on_ready` hears the
+/// Serves until the process gets SIGTERM or SIGINT, then answers what is under way, and closes the
+/// stores and then the database. A second signal cuts short what is under way. `on_ready` hears the
 /// address as soon as callers can connect.
 ///
 /// It also ends when the database has failed, because what is on disk is unknown then: a service
@@ -30,12 +30,14 @@ const FAILURE_CHECK: Duration = Duration::from_millis(250);
 /// however this ends.
 ///
 /// # Errors
-/// As [`Server::bind`], or when the database has failed or cannot be closed in order.
+/// As [`Server::bind`], or when the database has failed, or the stores or the database cannot be
+/// closed in order.
 pub fn run_blocking(
     config: ServerConfig,
-    db: Database,
+    service: Service,
     on_ready: impl FnOnce(SocketAddr),
 ) -> Result<(), ServeError> {
+    let Service { db, stores } = service.clone();
     let grace = config.limits.shutdown_timeout;
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = runtime::Builder::new_multi_thread()
@@ -48,7 +50,7 @@ pub fn run_blocking(
     let served = runtime.block_on(async {
         let mut signals = Signals::new()?;
         let mut impatient = Signals::new()?;
-        let server = Server::bind(config, db.clone()).await?;
+        let server = Server::bind(config, service).await?;
         on_ready(server.address());
         let run = server.run(async move { signals.next().await });
         tokio::select! {
@@ -60,9 +62,13 @@ pub fn run_blocking(
     // Operations that have begun are let finish: what they have to say is not heard any more, but
     // their writes are either in the log or not.
     runtime.shutdown_timeout(grace);
+    // Those that lie on the database write there for the last time.
+    let stores_closed = stores.close();
+    drop(stores);
     let closed = db.close();
     drop(db);
     served?;
+    stores_closed?;
     Ok(closed?)
 }
 

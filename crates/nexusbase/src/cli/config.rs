@@ -234,6 +234,7 @@ impl Values {
             page_max: self.number("limits.page_max")?,
             concurrent_operations: self.number("limits.concurrent_operations")?,
             connections: self.number("limits.connections")?,
+            ..Limits::default()
         };
         let listen: SocketAddr = self.parse("listen", "an address such as 127.0.0.1:7700")?;
         let interval = self.milliseconds("durability_interval_ms")?;

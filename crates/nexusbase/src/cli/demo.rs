@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &DemoArgs, terminal: Terminal) -> Outcome {
     let documents = Documents::new(&db);
     prepare(arguments, &documents, terminal)?;
     drop(documents);
-    serve(config, db, |address| {
+    serve(config, db, &arguments.data, |address| {
         let commands = commands(&program(&*Env::os().fs), address);
         // A failure to print is no reason to stop serving.
         let _ = terminal.done(guide(&commands, address));

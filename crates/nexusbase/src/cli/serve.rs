@@ -1,12 +1,13 @@
 //! `nexusbase serve`: a data folder over HTTP, until the process is told to stop.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use nexusbase::db::ForestOptions;
 use nexusbase::{Database, Options, RecoveryReport};
 use nexusbase_io::os::raise_file_limit;
-use nexusbase_server::{ServeError, ServerConfig, run_blocking};
+use nexusbase_server::{ServeError, ServerConfig, Service, run_blocking};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::Terminal;
@@ -39,7 +40,7 @@ pub(super) fn run(arguments: &SettingsArgs, terminal: Terminal) -> Outcome {
     let db = Database::open_with(data, options)?;
     let recovered = recovered(db.recovery());
     let Settings { server, .. } = &settings;
-    serve(server.clone(), db, |address| {
+    serve(server.clone(), db, data, |address| {
         let (link, plain) = (link(), Style::new());
         // A failure to say so is no reason to stop serving.
         let _ = terminal.done(format_args!(
@@ -74,13 +75,18 @@ pub(super) fn recovered(report: &RecoveryReport) -> String {
     text
 }
 
-/// Serves until a signal says to stop, and closes the database.
+/// Serves the database in `folder` and the stores beside it until a signal says to stop, and closes
+/// them.
 pub(super) fn serve(
     config: ServerConfig,
     db: Database,
+    folder: &Path,
     on_ready: impl FnOnce(SocketAddr),
 ) -> Outcome {
-    run_blocking(config, db, on_ready).map_err(|error| {
+    let stores =
+        nexusbase_kv::standard(&db, folder).map_err(|error| Failure::from_error(&error))?;
+    let service = Service { db, stores };
+    run_blocking(config, service, on_ready).map_err(|error| {
         let failure = Failure::from_error(&error);
         match &error {
             ServeError::Remote { .. } => failure.hint("--allow-remote, if that is what you want"),

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::support::{Ended, Place, Server, command};
 
 /// Whether servers have the routes for key-value stores already.
-const SERVERS_SPEAK_KV: bool = false;
+const SERVERS_SPEAK_KV: bool = true;
 
 /// A place with a database without stores, and perhaps a server that has it open.
 struct Stores {

@@ -36,7 +36,7 @@ pub(crate) struct ProblemDocument {
     line: Option<u64>,
     /// The column in characters, from 1.
     column: Option<u64>,
-    /// Which document of an array, from 0.
+    /// Which document of an array, or which operation of a batch, from 0.
     index: Option<u64>,
     /// Which parameter of the URL.
     parameter: Option<String>,
@@ -50,6 +50,16 @@ pub(crate) struct ProblemDocument {
     inserted: Option<u64>,
     /// How many lines could not be inserted.
     failed: Option<u64>,
+    /// Which store.
+    store: Option<String>,
+    /// The tag of what is there instead of what was expected; null for nothing.
+    etag: Option<String>,
+    /// What the store's engine cannot do.
+    capability: Option<String>,
+    /// The names that are known.
+    known: Option<Vec<String>>,
+    /// What the store is to be a copy of.
+    of: Option<String>,
 }
 
 const OF_ALL: &[Kind] = &[
@@ -98,6 +108,49 @@ const OF_WRITES: &[Kind] = &[
     Kind::OutcomeUnknown,
     Kind::DiskFull,
 ];
+const OF_STORE_READS: &[Kind] = &[
+    Kind::InvalidHeader,
+    Kind::InvalidName,
+    Kind::InvalidCursor,
+    Kind::NoSuchStore,
+    Kind::NoSuchKey,
+    Kind::NoSuchVersion,
+    Kind::UnfinishedCopy,
+    Kind::PreconditionFailed,
+    Kind::Unsupported,
+    Kind::Damaged,
+    Kind::Busy,
+    Kind::StoresClosed,
+    Kind::Timeout,
+];
+const OF_STORE_WRITES: &[Kind] = &[
+    Kind::InvalidHeader,
+    Kind::InvalidBody,
+    Kind::InvalidJson,
+    Kind::InvalidName,
+    Kind::NoSuchEngine,
+    Kind::ForeignOrigin,
+    Kind::ReadOnly,
+    Kind::NoSuchStore,
+    Kind::NoSuchKey,
+    Kind::NoSuchVersion,
+    Kind::RequestTimeout,
+    Kind::StoreExists,
+    Kind::VersionExists,
+    Kind::UnfinishedCopy,
+    Kind::Conflict,
+    Kind::PreconditionFailed,
+    Kind::BodyTooLarge,
+    Kind::EntryTooLarge,
+    Kind::UnsupportedMediaType,
+    Kind::Unsupported,
+    Kind::Damaged,
+    Kind::Busy,
+    Kind::DatabaseStopped,
+    Kind::StoresClosed,
+    Kind::OutcomeUnknown,
+    Kind::DiskFull,
+];
 
 type Responses = BTreeMap<String, RefOr<Response>>;
 
@@ -108,6 +161,8 @@ const SERVICE: Group = ("Service", &[]);
 const HEALTH: Group = ("Health", &[Kind::DatabaseStopped]);
 const READ: Group = ("Read", OF_READS);
 const WRITE: Group = ("Write", OF_WRITES);
+const STORE_READ: Group = ("StoreRead", OF_STORE_READS);
+const STORE_WRITE: Group = ("StoreWrite", OF_STORE_WRITES);
 
 macro_rules! responses_of {
     ($($name:ident, $group:ident, $what:literal;)*) => {$(
@@ -127,11 +182,13 @@ responses_of! {
     HealthProblems, HEALTH, "What `/health` can answer.";
     ReadProblems, READ, "What a request that changes nothing can answer.";
     WriteProblems, WRITE, "What a request that changes something can answer.";
+    StoreReadProblems, STORE_READ, "What a request that changes nothing in a store can answer.";
+    StoreWriteProblems, STORE_WRITE, "What a request that changes something in a store can answer.";
 }
 
 /// All of them, by the names that the routes refer to.
 pub(super) fn components() -> Responses {
-    let all = [SERVICE, HEALTH, READ, WRITE].into_iter();
+    let all = [SERVICE, HEALTH, READ, WRITE, STORE_READ, STORE_WRITE].into_iter();
     all.flat_map(|group| {
         let named = move |(status, kinds): (String, Vec<Kind>)| {
             (component(group, &status), response(&kinds).into())

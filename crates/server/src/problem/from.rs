@@ -122,7 +122,7 @@ pub(crate) fn json_error(error: &ParseError) -> Problem {
         .with("column", error.column)
 }
 
-fn of_database(error: &DbError) -> Problem {
+pub(super) fn of_database(error: &DbError) -> Problem {
     match error {
         DbError::Write(WriteError::TransactionTooLarge { .. }) => {
             Problem::new(Kind::TransactionTooLarge, error.to_string())
@@ -146,7 +146,7 @@ fn of_database(error: &DbError) -> Problem {
     }
 }
 
-fn of_commit(error: &CommitError) -> Problem {
+pub(super) fn of_commit(error: &CommitError) -> Problem {
     match error {
         CommitError::Conflict { .. } | CommitError::TooManyConflicts { .. } => {
             Problem::new(Kind::Conflict, error.to_string())
@@ -172,13 +172,13 @@ fn of_commit(error: &CommitError) -> Problem {
 }
 
 /// Stored data that makes no sense.
-fn damaged(reason: &str) -> Problem {
+pub(super) fn damaged(reason: &str) -> Problem {
     tracing::error!(reason, "stored data is damaged");
     let detail = "stored data cannot be read; the server's log says which, under this request id";
     Problem::new(Kind::Damaged, detail)
 }
 
-fn internal() -> Problem {
+pub(super) fn internal() -> Problem {
     let detail = "the server failed; its log says more, under this request id";
     Problem::new(Kind::Internal, detail)
 }

@@ -38,7 +38,10 @@ kinds! {
     InvalidJson, BAD_REQUEST, "invalid-json", "The text is not JSON that can be stored";
     InvalidDocument, BAD_REQUEST, "invalid-document", "The document breaks a rule";
     InvalidId, BAD_REQUEST, "invalid-id", "The id cannot be used";
-    InvalidName, BAD_REQUEST, "invalid-name", "The collection's name cannot be used";
+    InvalidBody, BAD_REQUEST, "invalid-body", "The body is not what this request takes";
+    InvalidHeader, BAD_REQUEST, "invalid-header", "A header is not acceptable";
+    InvalidName, BAD_REQUEST, "invalid-name", "The name cannot be used";
+    NoSuchEngine, BAD_REQUEST, "no-such-engine", "There is no such engine";
     InvalidFilter, BAD_REQUEST, "invalid-filter", "The filter is not acceptable";
     InvalidSort, BAD_REQUEST, "invalid-sort", "The order is not acceptable";
     InvalidFields, BAD_REQUEST, "invalid-fields", "The choice of fields is not acceptable";
@@ -46,18 +49,29 @@ kinds! {
     InvalidIndex, BAD_REQUEST, "invalid-index", "The path cannot be indexed";
     IdChanged, BAD_REQUEST, "id-changed", "The document has another id than the URL";
     ForeignOrigin, FORBIDDEN, "foreign-origin", "Pages of other origins may not write";
+    ReadOnly, FORBIDDEN, "read-only", "It can only be read";
     NoSuchRoute, NOT_FOUND, "no-such-route", "There is nothing at this URL";
     NoSuchCollection, NOT_FOUND, "no-such-collection", "There is no such collection";
     NoSuchDocument, NOT_FOUND, "no-such-document", "There is no such document";
     NoSuchIndex, NOT_FOUND, "no-such-index", "There is no such index";
+    NoSuchStore, NOT_FOUND, "no-such-store", "There is no such store";
+    NoSuchKey, NOT_FOUND, "no-such-key", "There is no such key";
+    NoSuchVersion, NOT_FOUND, "no-such-version", "There is no such version";
     MethodNotAllowed, METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here";
     NotAcceptable, NOT_ACCEPTABLE, "not-acceptable", "None of the accepted formats is offered";
     RequestTimeout, REQUEST_TIMEOUT, "request-timeout", "The request came too slowly";
     DuplicateId, CONFLICT, "duplicate-id", "A document with this id exists";
+    StoreExists, CONFLICT, "store-exists", "A store of this name exists";
+    VersionExists, CONFLICT, "version-exists", "A version of this name exists";
+    UnfinishedCopy, CONFLICT, "unfinished-copy", "The store is a copy that was interrupted";
+    PreconditionFailed, PRECONDITION_FAILED, "precondition-failed", "It is not as was expected";
     Conflict, CONFLICT, "conflict", "Others changed the same data again and again";
     BodyTooLarge, PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large";
     DocumentTooLarge, PAYLOAD_TOO_LARGE, "document-too-large", "The document is too large";
     TransactionTooLarge, PAYLOAD_TOO_LARGE, "transaction-too-large", "The transaction is too large";
+    EntryTooLarge, PAYLOAD_TOO_LARGE, "entry-too-large",
+        "A key, a value or a batch is too large";
+    Unsupported, UNPROCESSABLE_ENTITY, "unsupported", "The store's engine cannot do that";
     UnsupportedMediaType, UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type",
         "The body's type is not supported";
     ForeignHost, MISDIRECTED_REQUEST, "foreign-host", "This server does not answer for that host";
@@ -65,6 +79,7 @@ kinds! {
     Damaged, INTERNAL_SERVER_ERROR, "damaged", "Stored data is damaged";
     Busy, SERVICE_UNAVAILABLE, "busy", "The server is busy";
     DatabaseStopped, SERVICE_UNAVAILABLE, "database-stopped", "The database accepts no writes";
+    StoresClosed, SERVICE_UNAVAILABLE, "stores-closed", "The store is closed";
     Timeout, GATEWAY_TIMEOUT, "timeout", "The time limit ended the request";
     OutcomeUnknown, GATEWAY_TIMEOUT, "outcome-unknown", "Whether the write was done is not known";
     DiskFull, INSUFFICIENT_STORAGE, "disk-full", "There is no room on the disk";
@@ -75,7 +90,7 @@ impl Kind {
     pub(crate) const fn retry_after_seconds(self) -> Option<u16> {
         match self {
             Self::Busy | Self::Conflict => Some(1),
-            Self::DatabaseStopped | Self::DiskFull => Some(30),
+            Self::DatabaseStopped | Self::DiskFull | Self::StoresClosed => Some(30),
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
 //! Who is answered: this machine, and no page of a stranger.
 
 use nexusbase_db::Database;
-use nexusbase_server::{Limits, ServeError, Server, ServerConfig};
+use nexusbase_server::{Limits, ServeError, Server, ServerConfig, Service};
 
 use crate::running::Running;
 
@@ -85,6 +85,12 @@ fn pages_of_other_origins_may_not_write() {
     assert!(!reply.headers.contains_key("access-control-allow-origin"));
 }
 
+fn in_memory() -> Service {
+    let db = Database::in_memory().unwrap();
+    let stores = nexusbase_kv::stores(db.env());
+    Service { db, stores }
+}
+
 fn bind(listen: &str, allow_remote: bool) -> Result<Server, ServeError> {
     let config = ServerConfig {
         listen: listen.parse().unwrap(),
@@ -95,7 +101,7 @@ fn bind(listen: &str, allow_remote: bool) -> Result<Server, ServeError> {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(Server::bind(config, Database::in_memory().unwrap()))
+    runtime.block_on(Server::bind(config, in_memory()))
 }
 
 #[test]
@@ -157,7 +163,7 @@ fn a_limit_of_zero_is_refused() {
         .build()
         .unwrap();
     let error = runtime
-        .block_on(Server::bind(config, Database::in_memory().unwrap()))
+        .block_on(Server::bind(config, in_memory()))
         .unwrap_err();
     assert!(error.to_string().contains("connections"), "{error}");
 }

@@ -17,3 +17,4 @@ mod problems;
 mod running;
 mod service;
 mod shutdown;
+mod stores;

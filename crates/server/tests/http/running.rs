@@ -10,7 +10,8 @@ use std::time::Duration;
 use nexusbase_db::{Database, Options};
 use nexusbase_io::sim::SimDisk;
 use nexusbase_io::{Clock, Env};
-use nexusbase_server::{Limits, ServeError, Server, ServerConfig};
+use nexusbase_kv::MultiStore;
+use nexusbase_server::{Limits, ServeError, Server, ServerConfig, Service};
 use serde_json::Value;
 use tokio::sync::oneshot;
 use ureq::http::{HeaderMap, Request};
@@ -21,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) db: Database,
+    pub(crate) stores: Arc<dyn MultiStore>,
     pub(crate) disk: SimDisk,
     pub(crate) clock: Arc<GateClock>,
     agent: ureq::Agent,
@@ -34,6 +36,7 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Running {
@@ -66,7 +69,11 @@ impl Running {
         let db = Database::open_with("/data", options).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, address) = std::sync::mpsc::channel();
-        let served = db.clone();
+        let stores = nexusbase_kv::standard(&db, "/data".as_ref()).unwrap();
+        let served = Service {
+            db: db.clone(),
+            stores: Arc::clone(&stores),
+        };
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
@@ -82,10 +89,13 @@ impl Running {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(PATIENCE))
+            // Servers with short limits close idle connections, perhaps just when one is used again.
+            .max_idle_age(Duration::from_millis(100))
             .build();
         Self {
             address: address.recv_timeout(PATIENCE).unwrap(),
             db,
+            stores,
             disk,
             clock,
             agent: agent.into(),
@@ -117,8 +127,10 @@ impl Running {
         };
         let mut response = result.unwrap_or_else(|e| panic!("{method} {path}: {e}"));
         let body = response.body_mut().with_config().limit(1 << 30);
+        let bytes = body.read_to_vec().unwrap();
         Reply {
-            body: body.read_to_string().unwrap(),
+            body: String::from_utf8_lossy(&bytes).into_owned(),
+            bytes,
             status: response.status().as_u16(),
             headers: response.headers().clone(),
         }
@@ -282,6 +294,11 @@ impl GateClock {
         state.commits_wait = false;
         state.query_waits_in = None;
         self.changed.notify_all();
+    }
+
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.state.lock().unwrap().waiting
     }
 
     /// Returns when so many wait.
