@@ -176,7 +176,10 @@ impl Engine for MemoryEngine {
     }
 
     fn check(&self, store: &str, mode: CheckMode) -> Result<CheckReport> {
-        let _ = mode;
+        if mode == CheckMode::AcceptEdits {
+            let kind = ErrorKind::Unsupported(crate::Capability::AcceptEdits);
+            return Err(Error::new(Operation::Check, kind).engine(NAME).store(store));
+        }
         let state = self.with(Operation::Check, store, |stores| {
             Ok(find(stores, store)?.keyspace.state())
         })?;

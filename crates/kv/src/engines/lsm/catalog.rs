@@ -96,18 +96,16 @@ fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
 impl Catalog {
     /// Finds the engine's trees, and makes them when they are not there.
     pub(super) fn open(db: &Database) -> Result<Self> {
-        let find = |name: &str| -> Result<TreeId> {
-            if let Some(tree) = db.snapshot().tree(name)? {
-                return Ok(tree);
-            }
-            db.transact(|tx| match tx.tree(name)? {
-                Some(tree) => Ok(tree),
-                None => Ok(tx.create_tree(name)?),
+        let snapshot = db.snapshot();
+        let found = (snapshot.tree(CATALOG_TREE)?, snapshot.tree(EXPIRY_TREE)?);
+        if let (Some(rows), Some(expiry)) = found {
+            return Ok(Self { rows, expiry });
+        }
+        db.transact(|tx| {
+            Ok(Self {
+                rows: find_or_create(tx, CATALOG_TREE)?,
+                expiry: find_or_create(tx, EXPIRY_TREE)?,
             })
-        };
-        Ok(Self {
-            rows: find(CATALOG_TREE)?,
-            expiry: find(EXPIRY_TREE)?,
         })
     }
 
@@ -306,6 +304,13 @@ impl Catalog {
             Ok(TreeId::new(u32::from_be_bytes(tree)))
         })
         .collect()
+    }
+}
+
+fn find_or_create(tx: &mut Transaction, name: &str) -> Result<TreeId> {
+    match tx.tree(name)? {
+        Some(tree) => Ok(tree),
+        None => Ok(tx.create_tree(name)?),
     }
 }
 

@@ -100,7 +100,8 @@ fn a_store_is_checked_cleared_and_compacted() {
     let healthy = json!({"healthy": true, "rows": 1, "findings": []});
     assert_eq!(server.post("/stores/s/check", "").expect(200), healthy);
     let accepting = server.post("/stores/s/check", r#"{"accept_edits": true}"#);
-    assert_eq!(accepting.expect(200), healthy);
+    let problem = accepting.problem(422, "unsupported");
+    assert_eq!(problem["capability"], "taking over edited lines");
     server
         .post("/stores/s/check", r#"{"accept_edits": 1}"#)
         .problem(400, "invalid-body");

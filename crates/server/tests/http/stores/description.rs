@@ -16,7 +16,7 @@ fn stores_come_and_go() {
         "labels": {},
     });
     let described =
-        json!({"name": "b", "engine": "memory", "options": options, "unfinished_copy_of": null});
+        json!({"name": "b", "engine": "lsm", "options": options, "unfinished_copy_of": null});
     assert_eq!(reply.expect(201), described);
     assert_eq!(reply.header("location"), "/stores/b");
     let problem = server.put("/stores/b", "{}").problem(409, "store-exists");
@@ -84,7 +84,7 @@ fn a_store_has_figures_and_capabilities() {
     assert_eq!(engine["name"], described["engine"]);
     assert_eq!(engine["default"], true);
     assert_eq!(engine["capabilities"], described["capabilities"]);
-    assert_eq!(engine["capabilities"]["transactions"], "one-store");
+    assert_eq!(engine["capabilities"]["transactions"], "across-stores");
     assert!(engine["capabilities"]["limits"]["key_bytes"].is_u64());
 }
 
