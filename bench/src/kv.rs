@@ -1,6 +1,6 @@
 //! Key-value stores: what the interface costs, and what the engines that keep a store in memory do.
 
-mod file;
+pub(crate) mod file;
 mod lsm;
 mod memory;
 

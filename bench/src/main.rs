@@ -35,6 +35,9 @@ struct Arguments {
     /// Less work: shows that everything runs, not how fast it is.
     #[arg(long)]
     quick: bool,
+    /// The folder of `kv-file-one`.
+    #[arg(long, hide = true, default_value = ".")]
+    folder: PathBuf,
     #[command(flatten)]
     engine: EngineOptions,
 }
@@ -52,6 +55,9 @@ enum Bench {
     /// Key-value stores: `memory` against a `RwLock<BTreeMap>`, `lsm` against the trees that it is on,
     /// and stores of `file` of 10 MB, 100 MB and 1 GB.
     Kv,
+    /// The process that loads and saves one store in `kv`.
+    #[value(hide = true)]
+    KvFileOne,
     /// How fast the log is replayed when a database is opened. No peer: an absolute figure.
     Recovery,
 }
@@ -64,6 +70,7 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         Bench::Engine => engine::run(&arguments.engine, arguments.quick, &mut report)?,
         Bench::EngineOne => return engine::serve(&arguments.engine, arguments.quick),
         Bench::Kv => kv::run(arguments.quick, &mut report)?,
+        Bench::KvFileOne => return kv::file::measure(&arguments.folder),
         Bench::Recovery => recovery::run(arguments.quick, &mut report)?,
     }
     report.print();

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use nexusbase_db::{Database, Durability, Error as DbError, Options, TreeId, View as _};
+use nexusbase_db::{
+    Database, Durability, Error as DbError, ForestOptions, Options, TreeId, View as _,
+};
 use nexusbase_kv::{Direction, KeyRange, Put, Store, Write, engines};
 
 use super::{BENCH, Result, VALUE_BYTES, keys, rate, shuffled, store};
@@ -23,13 +25,16 @@ pub(super) fn run(quick: bool, report: &mut Report) -> Result<()> {
     let keys = keys(count);
     let order = shuffled(&keys);
     let folder = scratch.path().join("data");
-    let db = Database::open_with(
-        &folder,
-        Options {
-            durability: Durability::Never,
-            ..Options::default()
+    let options = Options {
+        durability: Durability::Never,
+        // Both trees fit, so that the interface is what is measured.
+        forest: ForestOptions {
+            memory_bytes: 1 << 30,
+            ..ForestOptions::new([0; 16])
         },
-    )?;
+        ..Options::default()
+    };
+    let db = Database::open_with(&folder, options)?;
     let tree = db.transact(|tx| Ok::<_, DbError>(tx.create_tree("bare")?))?;
     let stores = nexusbase_kv::standard(&db, &folder)?;
     let ours = store(&*stores, "bench", engines::lsm::NAME)?;

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use nexusbase_forest::{Change, Forest, Mutation, Seqno, Stats as ForestStats};
+use bytes::Bytes;
+use nexusbase_forest::{
+    Change, Forest, Mutation, ReadError as TreeReadError, Seqno, Stats as ForestStats, TreeId,
+};
 use nexusbase_io::{Env, Lock};
 use nexusbase_log::{Index, Log, LogOptions, Opened};
 use parking_lot::Mutex;
 
 use crate::background::{Bells, Done, Failures, Steps, Work, Workers, compact_step, flush_step};
 use crate::commit::{CommitHandle, CommitStats, GROUP, Parts, Pipeline};
-use crate::error::{CommitError, OpenError};
+use crate::error::{CommitError, OpenError, ReadError};
 use crate::feed::ChangeFeed;
 use crate::folder::Folder;
 use crate::housekeeping::{self, Bell, Housekeeper};
@@ -275,6 +278,23 @@ impl Database {
     #[must_use]
     pub fn snapshot_at(&self, index: Index) -> Option<Snapshot> {
         Snapshot::take_kept(&self.core().forest, &self.core().kept, index)
+    }
+
+    /// The value under `key` in the newest visible state: what [`Database::snapshot`] and a read
+    /// of it give, at less cost.
+    ///
+    /// # Errors
+    /// As [`View::get`](crate::View::get).
+    pub fn get(&self, tree: TreeId, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
+        loop {
+            let visible = self.core().registry.visible.get();
+            match self.core().forest.get(tree, key, Seqno::new(visible)) {
+                // Nothing keeps the state for this one read: a newer one is as good.
+                Err(TreeReadError::TooOld { .. })
+                    if visible < self.core().registry.visible.get() => {}
+                found => return Ok(found?),
+            }
+        }
     }
 
     /// Starts a transaction at the newest visible state.

@@ -83,14 +83,16 @@ impl<B: Backing> Keyspace<B> {
     }
 
     /// Makes `changes`, all or none.
-    pub(crate) fn commit(&self, changes: Vec<Change>) -> Result<()> {
-        self.commit_after(changes, |_| Ok(()))
+    pub(crate) fn commit(&self, changes: Vec<Change<&[u8]>>) -> Result<()> {
+        self.commit_after(changes, || Ok(()))
     }
 
     /// Makes `changes`, all or none, unless something was changed that `basis` rests on.
-    fn commit_on(&self, basis: &Basis<'_>, changes: Vec<Change>) -> Result<()> {
-        self.commit_after(changes, |newest| {
-            if basis.reads.is_changed(basis.state, newest, basis.now_ms) {
+    fn commit_on(&self, basis: &Basis<'_>, changes: Vec<Change<&[u8]>>) -> Result<()> {
+        self.commit_after(changes, || {
+            // Only writers change the state, so it stays as it is while the turn is held.
+            let newest = self.state.read();
+            if basis.reads.is_changed(basis.state, &newest, basis.now_ms) {
                 return Err(Error::new(Operation::Commit, ErrorKind::Conflict));
             }
             Ok(())
@@ -99,12 +101,11 @@ impl<B: Backing> Keyspace<B> {
 
     fn commit_after(
         &self,
-        changes: Vec<Change>,
-        check: impl FnOnce(&State) -> Result<()>,
+        changes: Vec<Change<&[u8]>>,
+        check: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         let turn = self.turn.lock();
-        // Only writers change the state, so it stays as it is while the turn is held.
-        check(&self.state.read())?;
+        check()?;
         if changes.is_empty() {
             return Ok(());
         }
@@ -115,10 +116,10 @@ impl<B: Backing> Keyspace<B> {
     }
 
     /// Lets `decide` look at what is under `key`, and makes the change that it wants, as one step.
-    pub(crate) fn update<T>(
+    pub(crate) fn update<'k, T>(
         &self,
-        key: &[u8],
-        decide: impl FnOnce(Option<&Entry>) -> (Option<Change>, T),
+        key: &'k [u8],
+        decide: impl FnOnce(Option<&Entry>) -> (Option<Change<&'k [u8]>>, T),
     ) -> Result<T> {
         let turn = self.turn.lock();
         let (change, answer) = decide(self.entry(key).as_ref());
@@ -149,9 +150,8 @@ impl<B: Backing> Keyspace<B> {
         Ok(answer)
     }
 
-    fn publish(&self, changes: Vec<Change>) {
-        let now_ms = self.now_ms();
-        let cleared = self.state.write().apply(changes, now_ms);
+    fn publish(&self, changes: Vec<Change<&[u8]>>) {
+        let cleared = self.state.write().apply(changes, || self.now_ms());
         drop(cleared);
     }
 }

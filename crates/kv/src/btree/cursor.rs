@@ -74,36 +74,38 @@ impl<V, const N: usize> TreeCursor<V, N> {
     /// The next pair, in the direction of the walk.
     #[inline]
     pub(crate) fn next(&mut self) -> Option<(&[u8], &V)> {
-        while self.low >= self.high {
-            if self.last || !self.step() {
-                return None;
-            }
-        }
-        let at = if self.reverse {
-            self.high -= 1;
-            self.high
-        } else {
-            self.low += 1;
-            self.low - 1
-        };
-        // In bounds: `high` is at most the number of pairs.
-        match &self.leaf.body {
-            Body::Leaf(values) => Some((self.leaf.keys.key(at), &values[at])),
-            Body::Inner(_) => None,
-        }
+        self.find(|_| true)
     }
 
-    /// The pair that [`Self::next`] gave last, if the walk is not over.
+    /// The next pair whose value is `wanted`, in the direction of the walk.
     #[inline]
-    pub(crate) fn current(&self) -> Option<(&[u8], &V)> {
-        let at = if self.reverse {
-            self.high
-        } else {
-            self.low.checked_sub(1)?
+    pub(crate) fn find(&mut self, wanted: impl Fn(&V) -> bool) -> Option<(&[u8], &V)> {
+        let at = loop {
+            while self.low >= self.high {
+                if self.last || !self.step() {
+                    return None;
+                }
+            }
+            let at = if self.reverse {
+                self.high -= 1;
+                self.high
+            } else {
+                self.low += 1;
+                self.low - 1
+            };
+            // In bounds: `high` is at most the number of pairs.
+            if self.values().get(at).is_some_and(&wanted) {
+                break at;
+            }
         };
+        Some((self.leaf.keys.key(at), self.values().get(at)?))
+    }
+
+    /// The values of the leaf.
+    fn values(&self) -> &[V] {
         match &self.leaf.body {
-            Body::Leaf(values) => Some((self.leaf.keys.key(at), values.get(at)?)),
-            Body::Inner(_) => None,
+            Body::Leaf(values) => values,
+            Body::Inner(_) => &[],
         }
     }
 

@@ -219,7 +219,7 @@ impl Backing for Versions {
         CAPABILITIES
     }
 
-    fn append(&self, _changes: &[Change]) -> Result<()> {
+    fn append(&self, _changes: &[Change<&[u8]>]) -> Result<()> {
         Ok(())
     }
 

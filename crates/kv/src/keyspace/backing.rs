@@ -12,7 +12,7 @@ pub(crate) trait Backing: Debug + Send + Sync + Sized + 'static {
     fn capabilities(&self) -> Capabilities;
 
     /// Makes changes durable before anybody sees them. Within the writer's turn.
-    fn append(&self, changes: &[Change]) -> Result<()>;
+    fn append(&self, changes: &[Change<&[u8]>]) -> Result<()>;
 
     /// Looks after itself when a commit is over. Without the turn.
     fn settle(&self, keyspace: &Keyspace<Self>) -> Result<()> {

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::transaction::KeyspaceTransaction;
 use super::view::{StateCursor, StateView, count};
 use super::{Backing, Change, Keyspace};
@@ -128,11 +126,11 @@ impl<B: Backing> Store for KeyspaceStore<B> {
         self.check(Operation::Write)?;
         let limits = self.capabilities().limits;
         self.named(limits.check(Operation::Write, writes))?;
-        let change = |write: &Write<'_>| match write {
-            Write::Put(key, put) => Change::Put(Bytes::copy_from_slice(key), put.to_entry()),
-            Write::Delete(key) => Change::Delete(Bytes::copy_from_slice(key)),
-        };
-        let changes = writes.iter().map(change).collect();
+        let changes = writes.iter().map(|write| match *write {
+            Write::Put(key, put) => Change::Put(key, put.to_entry()),
+            Write::Delete(key) => Change::Delete(key),
+        });
+        let changes = changes.collect();
         self.named(self.shared.keyspace.commit(changes))
     }
 
@@ -140,7 +138,7 @@ impl<B: Backing> Store for KeyspaceStore<B> {
         self.check(Operation::Delete)?;
         let keyspace = &self.shared.keyspace;
         self.named(keyspace.update(key, |found| {
-            let change = found.map(|_| Change::Delete(Bytes::copy_from_slice(key)));
+            let change = found.map(|_| Change::Delete(key));
             (change, found.is_some())
         }))
     }
@@ -163,7 +161,6 @@ impl<B: Backing> Store for KeyspaceStore<B> {
             if !expected.is(found) {
                 return (None, Swap::Differs(found.cloned()));
             }
-            let key = Bytes::copy_from_slice(key);
             let change = match new {
                 Some(put) => Some(Change::Put(key, put.to_entry())),
                 None => found.map(|_| Change::Delete(key)),

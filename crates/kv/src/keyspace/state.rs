@@ -14,10 +14,21 @@ const EXPIRED_PER_COMMIT: usize = 16;
 
 /// A change of one key, or of all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
-    Put(Bytes, Entry),
-    Delete(Bytes),
+pub(crate) enum Change<K = Bytes> {
+    Put(K, Entry),
+    Delete(K),
     Clear,
+}
+
+impl<K: AsRef<[u8]>> Change<K> {
+    /// The same, with the key where it is.
+    pub(crate) fn borrowed(&self) -> Change<&[u8]> {
+        match self {
+            Self::Put(key, entry) => Change::Put(key.as_ref(), entry.clone()),
+            Self::Delete(key) => Change::Delete(key.as_ref()),
+            Self::Clear => Change::Clear,
+        }
+    }
 }
 
 /// What is under a key, and which commit put it there.
@@ -158,13 +169,17 @@ impl State {
     /// Works in one commit. Returns what was there before it was cleared, to be freed when nobody
     /// waits for it.
     #[must_use]
-    pub(crate) fn apply(&mut self, changes: Vec<Change>, now_ms: u64) -> Option<Self> {
+    pub(crate) fn apply<K: AsRef<[u8]>>(
+        &mut self,
+        changes: Vec<Change<K>>,
+        now_ms: impl FnOnce() -> u64,
+    ) -> Option<Self> {
         self.stamp += 1;
         let mut cleared = None;
         for change in changes {
             match change {
-                Change::Put(key, entry) => self.put(&key, entry),
-                Change::Delete(key) => self.delete(&key),
+                Change::Put(key, entry) => self.put(key.as_ref(), entry),
+                Change::Delete(key) => self.delete(key.as_ref()),
                 Change::Clear => {
                     let stamp = self.stamp;
                     let empty = Self {
@@ -176,7 +191,9 @@ impl State {
                 }
             }
         }
-        self.drop_expired(now_ms, EXPIRED_PER_COMMIT);
+        if !self.expiring.is_empty() {
+            self.drop_expired(now_ms(), EXPIRED_PER_COMMIT);
+        }
         cleared
     }
 

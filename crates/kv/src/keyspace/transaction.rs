@@ -157,11 +157,11 @@ impl<B: Backing> Transaction for KeyspaceTransaction<B> {
             // It saw one state, and leaves none behind.
             return Ok(());
         }
-        let change = |(key, entry)| match entry {
-            Some(entry) => Change::Put(key, entry),
-            None => Change::Delete(key),
-        };
-        let changes = writes.into_iter().map(change).collect();
+        let changes = writes.iter().map(|(key, entry)| match entry {
+            Some(entry) => Change::Put(key.as_ref(), entry.clone()),
+            None => Change::Delete(key.as_ref()),
+        });
+        let changes = changes.collect();
         let basis = Basis {
             state: &state,
             reads: &reads.into_inner(),

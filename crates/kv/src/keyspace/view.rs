@@ -70,8 +70,7 @@ impl StateCursor {
 
     /// The next row.
     pub(crate) fn next_cell(&mut self) -> Option<(&[u8], &Cell)> {
-        while self.cells.next()?.1.entry.is_expired(self.now_ms) {}
-        self.cells.current()
+        self.cells.find(|cell| !cell.entry.is_expired(self.now_ms))
     }
 }
 

@@ -352,7 +352,7 @@ impl Backing for FileBacking {
         super::CAPABILITIES
     }
 
-    fn append(&self, changes: &[Change]) -> Result<()> {
+    fn append(&self, changes: &[Change<&[u8]>]) -> Result<()> {
         self.append_group(Operation::Write, |encoder, commit| {
             let Some((last, others)) = changes.split_last() else {
                 return;
@@ -447,7 +447,7 @@ impl Backing for FileBacking {
     }
 }
 
-fn write(out: &mut Vec<u8>, change: &Change) {
+fn write(out: &mut Vec<u8>, change: &Change<&[u8]>) {
     match change {
         Change::Put(key, entry) => line::put(out, key, entry.as_put()),
         Change::Delete(key) => line::delete(out, key),

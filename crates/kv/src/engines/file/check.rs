@@ -16,7 +16,6 @@ use super::open::read_main;
 use super::report::Finding;
 use super::{FileEngine, Handle, end, is_open};
 use crate::domain::{CheckFinding, CheckReport, Error, ErrorKind, Operation, Result};
-use crate::keyspace::Change;
 
 const OPERATION: Operation = Operation::Check;
 
@@ -115,7 +114,8 @@ impl FileEngine {
     ) -> Result<()> {
         let path = self.common.path(store, Kind::Damaged);
         let shown = path.display().to_string();
-        let changes: Vec<Change> = aside.edits.iter().map(|edit| edit.change.clone()).collect();
+        let edits = aside.edits.iter();
+        let changes: Vec<_> = edits.map(|edit| edit.change.borrowed()).collect();
         if !changes.is_empty() {
             handle.keyspace().commit(changes)?;
             self.leave(store, aside).map_err(failed(OPERATION))?;

@@ -63,7 +63,7 @@ fn load_in_order(
             changes.retain(|change| is_new(change, &state));
         }
         // Nothing expires while it is read: what is in the file counts.
-        drop(state.apply(changes, 0));
+        drop(state.apply(changes, || 0));
     }
     let judge = scan.end();
     if judge.is_disordered && !sorts {

@@ -4,9 +4,10 @@
 //! expires puts a row here, too: time (8 bytes, big-endian), tree (4 bytes, big-endian), key. The
 //! row stays when the entry is replaced, so what is due is looked at before it is taken away.
 
+use std::ops::Bound;
 use std::sync::atomic::Ordering;
 
-use nexusbase_db::{Transaction, TreeId, View};
+use nexusbase_db::{Snapshot, Transaction, TreeId, View};
 
 use super::Core;
 use super::failure::Fault;
@@ -40,6 +41,21 @@ pub(super) fn note(
     Ok(tx.put(core.catalog.expiry, &row, b"")?)
 }
 
+/// Whether any entry that `state` shows, of any store, may have expired at `now_ms`.
+pub(super) fn is_any_due(state: &Snapshot, expiry: TreeId, now_ms: u64) -> Result<bool> {
+    let mut due = state.cursor(expiry, until(now_ms), Direction::Forward)?;
+    Ok(due.advance()?)
+}
+
+/// The rows of what has expired at `now_ms`.
+fn until(now_ms: u64) -> KeyRange {
+    let end = match now_ms.checked_add(1) {
+        Some(end) => Bound::Excluded(end.to_be_bytes().to_vec()),
+        None => Bound::Unbounded,
+    };
+    KeyRange::from_bounds(Bound::Unbounded, end)
+}
+
 /// Takes away some of what has expired, if it is time to. For those who have just written: what
 /// nobody adds to does not grow.
 pub(super) fn sweep(core: &Core) {
@@ -57,12 +73,10 @@ pub(super) fn sweep(core: &Core) {
 
 /// Takes away at most [`BATCH`] entries. Returns how many rows were looked at.
 fn step(core: &Core, now_ms: u64) -> Result<usize> {
-    let end = now_ms.saturating_add(1).to_be_bytes().to_vec();
-    let range = KeyRange::from_bounds(std::ops::Bound::Unbounded, std::ops::Bound::Excluded(end));
     let snapshot = core.db.snapshot();
     let mut due = Vec::new();
     for row in snapshot
-        .scan(core.catalog.expiry, range, Direction::Forward)?
+        .scan(core.catalog.expiry, until(now_ms), Direction::Forward)?
         .take(BATCH)
     {
         due.push(row?.0);

@@ -39,6 +39,7 @@ pub(super) fn encode(put: &Put<'_>) -> Vec<u8> {
 }
 
 /// What a row says.
+#[inline]
 pub(super) fn decode<'a>(key: &'a [u8], row: &'a [u8]) -> Result<RowRef<'a>, Fault> {
     if let Some((0, value)) = row.split_first() {
         return Ok(RowRef {
@@ -48,8 +49,8 @@ pub(super) fn decode<'a>(key: &'a [u8], row: &'a [u8]) -> Result<RowRef<'a>, Fau
             media_type: None,
         });
     }
-    decode_rare(key, row)
-        .ok_or_else(|| Fault::nonsense("a row is no entry: its first bytes make no sense"))
+    let nonsense = || Fault::nonsense("a row is no entry: its first bytes make no sense");
+    decode_rare(key, row).ok_or_else(nonsense)
 }
 
 #[cold]

@@ -76,28 +76,11 @@ impl LsmStore {
         self.tree.fetch_max(tree.get(), Ordering::AcqRel);
     }
 
-    /// Reads the newest state, in the tree where it is.
-    pub(super) fn read<T>(
-        &self,
-        mut work: impl FnMut(&Snapshot, TreeId) -> std::result::Result<T, Fault>,
-    ) -> std::result::Result<T, Fault> {
-        let (snapshot, tree) = (self.core.db.snapshot(), self.tree());
-        match work(&snapshot, tree) {
-            // A restore may have put another tree in its place.
-            Err(Fault(ErrorKind::StoreNotFound)) => {
-                let snapshot = self.core.db.snapshot();
-                let tree = self.core.catalog.tree(&snapshot, self.id)?;
-                self.learn(tree);
-                work(&snapshot, tree)
-            }
-            outcome => outcome,
-        }
-    }
-
     /// A snapshot of the newest state, and the tree that it is in.
     pub(super) fn newest(&self) -> std::result::Result<(Snapshot, TreeId), Fault> {
         let snapshot = self.core.db.snapshot();
         let tree = self.core.catalog.tree(&snapshot, self.id)?;
+        self.learn(tree);
         Ok((snapshot, tree))
     }
 
@@ -177,7 +160,15 @@ impl fmt::Debug for LsmStore {
 impl View for LsmStore {
     fn entry(&self, key: &[u8]) -> Result<Option<Entry>> {
         self.check(Operation::Get)?;
-        let found = self.read(|snapshot, tree| entry(snapshot, tree, key, || self.core.now_ms()));
+        let found = match self.core.db.get(self.tree(), key).map_err(Fault::from) {
+            // A restore may have put another tree in its place.
+            Err(Fault(ErrorKind::StoreNotFound)) => self
+                .newest()
+                .and_then(|(snapshot, tree)| entry(&snapshot, tree, key, || self.core.now_ms())),
+            Ok(None) => return Ok(None),
+            Ok(Some(row)) => row::entry(row, || self.core.now_ms()),
+            Err(fault) => Err(fault),
+        };
         self.named(Operation::Get, found).map_err(|e| e.key(key))
     }
 
@@ -187,14 +178,11 @@ impl View for LsmStore {
 
     fn cursor(&self, range: KeyRange, direction: Direction) -> Result<Box<dyn Cursor + '_>> {
         self.check(Operation::Iterate)?;
-        let cursor =
-            self.read(|snapshot, tree| Ok(snapshot.cursor(tree, range.clone(), direction)?));
-        let cursor = self.named(Operation::Iterate, cursor)?;
-        Ok(Box::new(LsmCursor::new(
-            cursor,
-            &self.name,
-            self.core.now_ms(),
-        )))
+        let cursor = self.newest().and_then(|(snapshot, tree)| {
+            let state = (&Arc::new(snapshot), tree, self.core.catalog.expiry);
+            LsmCursor::open(state, (range, direction), &self.name, self.core.now_ms())
+        });
+        Ok(Box::new(self.named(Operation::Iterate, cursor)?))
     }
 }
 
@@ -288,6 +276,7 @@ impl Store for LsmStore {
         Ok(Box::new(LsmView {
             snapshot: Arc::new(snapshot),
             tree,
+            expiry: self.core.catalog.expiry,
             store: self.name.clone(),
             now_ms: self.core.now_ms(),
         }))

@@ -270,6 +270,7 @@ impl LsmReader {
         let view = LsmView {
             snapshot: Arc::new(snapshot),
             tree,
+            expiry: core.catalog.expiry,
             store: store.to_owned(),
             now_ms: core.now_ms(),
         };
@@ -321,6 +322,7 @@ impl Transaction for LsmReader {
         let view = LsmView {
             snapshot: Arc::clone(&self.view.snapshot),
             tree,
+            expiry: self.core.catalog.expiry,
             store: store.to_owned(),
             now_ms: self.view.now_ms,
         };

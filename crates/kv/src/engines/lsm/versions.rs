@@ -85,6 +85,7 @@ impl Versioned for LsmStore {
         Ok(Box::new(LsmView {
             snapshot: Arc::new(snapshot),
             tree,
+            expiry: self.core.catalog.expiry,
             store: self.name().to_owned(),
             now_ms: version.time_ms,
         }))

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use nexusbase_db::{Cursor as TreeCursor, Snapshot, TreeId};
 
-use super::NAME;
 use super::failure::Fault;
-use super::row;
+use super::{NAME, expiry, row};
 use crate::domain::{Cursor, Direction, Entry, KeyRange, Operation, Result, RowRef, View};
 
 /// One state of a store, at one time.
@@ -14,6 +13,8 @@ use crate::domain::{Cursor, Direction, Entry, KeyRange, Operation, Result, RowRe
 pub(super) struct LsmView {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) tree: TreeId,
+    /// The tree of what expires.
+    pub(super) expiry: TreeId,
     pub(super) store: String,
     pub(super) now_ms: u64,
 }
@@ -35,9 +36,9 @@ impl View for LsmView {
     }
 
     fn cursor(&self, range: KeyRange, direction: Direction) -> Result<Box<dyn Cursor + '_>> {
-        let cursor = self.snapshot.cursor(self.tree, range, direction);
-        let cursor = self.named(Operation::Iterate, cursor.map_err(Fault::from))?;
-        Ok(Box::new(LsmCursor::new(cursor, &self.store, self.now_ms)))
+        let state = (&self.snapshot, self.tree, self.expiry);
+        let cursor = LsmCursor::open(state, (range, direction), &self.store, self.now_ms);
+        Ok(Box::new(self.named(Operation::Iterate, cursor)?))
     }
 }
 
@@ -54,26 +55,64 @@ pub(super) fn entry(
     }
 }
 
-/// A walk through what has not expired. It keeps what it reads, and needs no snapshot.
+/// After so many rows a cursor finds out whether it has to look for expired ones at all.
+const LOOKED_AT: usize = 64;
+
+/// A walk through what has not expired. It keeps what it reads.
 pub(super) struct LsmCursor {
     cursor: TreeCursor,
     store: String,
     now_ms: u64,
+    expired: Expired,
     ended: bool,
 }
 
+/// Whether a row may have expired.
+enum Expired {
+    /// It is not known; so many rows more are just looked at. The state that is walked through,
+    /// and the tree of what expires.
+    Unknown(usize, Arc<Snapshot>, TreeId),
+    /// Some row of some store may.
+    Some,
+    /// No row of any store.
+    None,
+}
+
 impl LsmCursor {
-    pub(super) fn new(cursor: TreeCursor, store: &str, now_ms: u64) -> Self {
-        Self {
-            cursor,
+    /// A walk through the rows of `range` in `state`, whose entries expire as its tree `expiry` says.
+    pub(super) fn open(
+        (state, tree, expiry): (&Arc<Snapshot>, TreeId, TreeId),
+        (range, direction): (KeyRange, Direction),
+        store: &str,
+        now_ms: u64,
+    ) -> std::result::Result<Self, Fault> {
+        Ok(Self {
+            cursor: state.cursor(tree, range, direction)?,
             store: store.to_owned(),
             now_ms,
+            expired: Expired::Unknown(LOOKED_AT, Arc::clone(state), expiry),
             ended: false,
-        }
+        })
     }
 
     /// Goes to the next row that has not expired. Returns whether there is one.
+    #[inline]
     fn advance(&mut self) -> std::result::Result<bool, Fault> {
+        // A long walk looks at each row once.
+        if matches!(self.expired, Expired::None) {
+            return Ok(self.cursor.advance()?);
+        }
+        self.advance_looking()
+    }
+
+    fn advance_looking(&mut self) -> std::result::Result<bool, Fault> {
+        if let Expired::Unknown(rows, state, expiry) = &mut self.expired {
+            *rows -= 1;
+            if *rows == 0 {
+                let any = expiry::is_any_due(state, *expiry, self.now_ms)?;
+                self.expired = if any { Expired::Some } else { Expired::None };
+            }
+        }
         while self.cursor.advance()? {
             let (key, value) = self.cursor.row()?;
             let expires_ms = row::decode(key, value)?.expires_ms;
@@ -84,9 +123,10 @@ impl LsmCursor {
         Ok(false)
     }
 
-    fn row(&mut self) -> std::result::Result<RowRef<'_>, Fault> {
-        let (key, value) = self.cursor.row()?;
-        row::decode(key, value)
+    fn failed(&mut self, fault: Fault) -> crate::Error {
+        self.ended = true;
+        let error = fault.error(Operation::Iterate);
+        error.engine(NAME).store(&self.store)
     }
 }
 
@@ -95,15 +135,19 @@ impl Cursor for LsmCursor {
         if self.ended {
             return Ok(None);
         }
-        let advanced = self.advance();
-        self.ended = !matches!(advanced, Ok(true));
-        let found = super::named(Operation::Iterate, &self.store, advanced)?;
-        if !found {
-            return Ok(None);
+        match self.advance() {
+            Ok(true) => {}
+            Ok(false) => {
+                self.ended = true;
+                return Ok(None);
+            }
+            Err(fault) => return Err(self.failed(fault)),
         }
-        match self.row() {
-            Ok(row) => Ok(Some(row)),
-            Err(fault) => Err(fault.error(Operation::Iterate).engine(NAME)),
-        }
+        let row = self.cursor.row().map_err(Fault::from);
+        let row = row.and_then(|(key, value)| row::decode(key, value));
+        row.map(Some).map_err(|fault| {
+            let error = fault.error(Operation::Iterate);
+            error.engine(NAME).store(&self.store)
+        })
     }
 }
