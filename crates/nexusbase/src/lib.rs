@@ -50,3 +50,8 @@ pub mod server {
     #[doc(inline)]
     pub use nexusbase_server::*;
 }
+
+/// The examples of `docs/kv.md`, to be tried.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/kv.md")]
+pub struct KvPage;

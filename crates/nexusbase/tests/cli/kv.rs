@@ -13,9 +13,6 @@ use serde_json::{Value, json};
 
 use crate::support::{Ended, Place, Server, command};
 
-/// Whether servers have the routes for key-value stores already.
-const SERVERS_SPEAK_KV: bool = true;
-
 /// A place with a database without stores, and perhaps a server that has it open.
 struct Stores {
     place: Place,
@@ -64,11 +61,9 @@ impl Stores {
 /// Tries the same on a folder and on a server.
 fn both(check: impl Fn(&Stores)) {
     check(&Stores::in_folder());
-    if SERVERS_SPEAK_KV {
-        let stores = Stores::on_server();
-        check(&stores);
-        assert!(stores.server.unwrap().terminate().success());
-    }
+    let stores = Stores::on_server();
+    check(&stores);
+    assert!(stores.server.unwrap().terminate().success());
 }
 
 #[test]
@@ -411,9 +406,6 @@ fn a_reader_of_keys_that_has_seen_enough_is_no_failure() {
 
 #[test]
 fn changes_on_a_server_are_watched() {
-    if !SERVERS_SPEAK_KV {
-        return;
-    }
     let stores = Stores::on_server();
     stores.run(&["create", "s"]).ok();
     let mut child = command(stores.place.path())
@@ -438,4 +430,31 @@ fn changes_on_a_server_are_watched() {
     }
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     assert!(!child.wait().unwrap().success());
+}
+
+/// The commands of `docs/kv.md`, as they stand there, one after the other.
+#[test]
+fn the_commands_of_the_page_work() {
+    let page = include_str!("../../../../docs/kv.md");
+    let block = page.split("```sh\n").nth(1).unwrap();
+    let place = Place::new();
+    let mut out = Vec::new();
+    for line in block.split("```").next().unwrap().lines() {
+        let line = line.strip_prefix("nexusbase ").unwrap();
+        let arguments: Vec<_> = line.split(' ').collect();
+        let ended = place.run(&arguments);
+        // `diff` says by its code that there are differences.
+        let expected = i32::from(arguments[1] == "diff");
+        assert_eq!(ended.code, Some(expected), "{line}: {ended:?}");
+        out.push(ended.out);
+    }
+    assert_eq!(out.len(), 7);
+    assert_eq!(out[2], "blue");
+    assert!(
+        out[5].contains("color") && out[5].contains("red"),
+        "{}",
+        out[5]
+    );
+    let color = place.run(&["kv", "get", "settings", "color", "--data", "./data"]);
+    assert_eq!(color.ok(), "blue");
 }
