@@ -17,5 +17,7 @@ fn main() -> io::Result<()> {
     }
     write("log_record", &nexusbase_log::fuzzing::records())?;
     write("segment_header", &nexusbase_log::fuzzing::segment_headers())?;
-    write("write_set", &nexusbase_db::fuzzing::write_sets())
+    write("write_set", &nexusbase_db::fuzzing::write_sets())?;
+    write("kv_file", &nexusbase_kv::fuzzing::kv_files())?;
+    write("kv_row", &nexusbase_kv::fuzzing::kv_rows())
 }

@@ -11,6 +11,9 @@
 mod btree;
 pub mod domain;
 pub mod engines;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod keyspace;
 mod life;
 mod standard;

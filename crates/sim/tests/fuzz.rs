@@ -46,6 +46,16 @@ fn targets() -> Vec<Target> {
         run: nexusbase_db::fuzzing::write_set,
         samples: nexusbase_db::fuzzing::write_sets(),
     });
+    targets.push(Target {
+        name: "kv_file",
+        run: nexusbase_kv::fuzzing::kv_file,
+        samples: nexusbase_kv::fuzzing::kv_files(),
+    });
+    targets.push(Target {
+        name: "kv_row",
+        run: nexusbase_kv::fuzzing::kv_row,
+        samples: nexusbase_kv::fuzzing::kv_rows(),
+    });
     targets
 }
 

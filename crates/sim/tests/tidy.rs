@@ -45,7 +45,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// All files below `crates` that end in `.{extension}`, by their path from the root.
+/// All files below `crates` and `examples` that end in `.{extension}`, by their path from the root.
 fn files(extension: &str) -> BTreeMap<String, String> {
     fn walk(dir: &Path, name: &str, extension: &str, found: &mut BTreeMap<String, String>) {
         for entry in std::fs::read_dir(dir).unwrap() {
@@ -63,7 +63,9 @@ fn files(extension: &str) -> BTreeMap<String, String> {
         }
     }
     let mut found = BTreeMap::new();
-    walk(&root().join("crates"), "crates", extension, &mut found);
+    for top in ["crates", "examples"] {
+        walk(&root().join(top), top, extension, &mut found);
+    }
     assert!(!found.is_empty(), "where are the files?");
     found
 }

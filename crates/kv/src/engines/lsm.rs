@@ -14,6 +14,8 @@
 mod catalog;
 mod expiry;
 mod failure;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod restore;
 mod row;
 mod store;
