@@ -7,7 +7,7 @@ use std::sync::Arc;
 use nexusbase_io::Env;
 use nexusbase_io::sim::SimDisk;
 
-use crate::domain::{CheckMode, Direction, KeyRange, Put, Result, Store, StoreOptions, View as _};
+use crate::domain::{CheckMode, Direction, KeyRange, Put, Result, Store, StoreOptions};
 use crate::engines::{file, lsm};
 
 const FOLDER: &str = "/stores";
