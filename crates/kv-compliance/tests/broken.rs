@@ -117,6 +117,11 @@ broken! {
     a_restore_in_steps_is_found: VERSIONED, RestoreInSteps, [
         "restoring is one step for those who look",
     ];
+    a_handle_that_only_says_that_it_is_open_is_found: ENGINE, SaysItIsOpen, [
+        "after `close` every method of a store answers Closed; closing twice is fine",
+        "after `drop_store` every method of its handles answers StoreNotFound",
+        "renaming keeps everything, and old handles answer StoreNotFound",
+    ];
     transactions_that_are_only_said_to_be_there_are_found: ENGINE, SaysTransactions, [
         "there are transactions if and only if the capabilities say so",
     ];

@@ -9,6 +9,7 @@
 
 mod copy;
 mod names;
+mod rules;
 mod transaction;
 mod watched;
 
@@ -17,12 +18,16 @@ use std::sync::Arc;
 
 use nexusbase_io::Env;
 
+use crate::domain::engine::CopyMark;
 use crate::domain::{
     CheckMode, CheckReport, CopyProgress, CopyReport, CreateOptions, Engine, Error, ErrorKind,
     EventKind, Events, MultiStore, Operation, Result, Store, StoreInfo, StoreOptions, check_name,
 };
 use names::{Known, Names};
 use watched::Watched;
+
+/// So often `open_or_create` tries, when others create and drop the store meanwhile.
+const ATTEMPTS_MAX: usize = 100;
 
 /// Many stores by name.
 #[derive(Debug)]
@@ -47,7 +52,7 @@ impl Stores {
         Arc::new(Watched::new(
             store,
             Arc::clone(&known.rules),
-            Arc::clone(&self.names),
+            Arc::downgrade(&self.names),
             Arc::clone(&self.events),
             Arc::clone(&self.env.clock),
         ))
@@ -60,11 +65,13 @@ impl Stores {
         engine: &Arc<dyn Engine>,
         options: &StoreOptions,
     ) -> Result<Arc<Watched>> {
-        let store = engine.create(name, options)?;
+        let store = engine.create(name, options).inspect_err(|_| {
+            // It may be there all the same, or have been brought there by others.
+            self.names.ask(engine, &[name]);
+        })?;
         let known = Known::new(Arc::clone(engine), options.clone());
         let handle = self.wrap(&known, store);
         self.names.add(name, known, Some(Arc::clone(&handle)));
-        self.events.publish(name, || EventKind::Created);
         Ok(handle)
     }
 
@@ -74,30 +81,43 @@ impl Stores {
         if let Some(handle) = self.names.handle(name) {
             return Ok(handle);
         }
-        let handle = self.wrap(&known, known.engine.open(name)?);
+        let opened = known.engine.open(name).inspect_err(|error| {
+            if matches!(error.kind(), ErrorKind::StoreNotFound) {
+                // Its files were moved away, say.
+                self.names.remove(name);
+            }
+        });
+        let handle = self.wrap(&known, opened?);
         self.names.opened(name, Arc::clone(&handle));
         Ok(handle)
     }
 
-    /// Takes away a store; its name is claimed.
-    fn drop_claimed(&self, name: &str) -> Result<()> {
-        let known = self.names.find(Operation::DropStore, name)?;
-        known.engine.drop_store(name)?;
-        self.names.remove(name);
-        self.events.publish(name, || EventKind::Dropped);
-        known
-            .rules
-            .options()
-            .copy_of
-            .map_or(Ok(()), |mark| self.forget_copy(&mark))
+    /// Takes away a store; its name is claimed. Returns what it knew of itself as a copy.
+    fn drop_claimed(&self, name: &str) -> Result<Option<CopyMark>> {
+        let operation = Operation::DropStore;
+        let known = self.names.find(operation, name)?;
+        let dropped = known.engine.drop_store(name);
+        match dropped {
+            Ok(()) => self.names.remove(name),
+            Err(_) => self.names.ask(&known.engine, &[name]),
+        }
+        if !self.names.has(name) {
+            self.events.publish(name, || EventKind::Dropped);
+        }
+        dropped.map(|()| known.rules.mark())
     }
 }
 
 impl MultiStore for Stores {
     fn register(&self, engine: Arc<dyn Engine>) -> Result<()> {
-        engine.attach(Arc::clone(&self.events));
         let found = engine.list()?;
-        self.names.register(engine, found)
+        let names: Vec<_> = found.iter().map(|info| info.name.as_str()).collect();
+        // Whoever creates one of them on another engine now is waited for.
+        let claim = self.names.claim(Operation::RegisterEngine, &names)?;
+        self.names.register(Arc::clone(&engine), found.clone())?;
+        drop(claim);
+        engine.attach(Arc::clone(&self.events));
+        Ok(())
     }
 
     fn engines(&self) -> Vec<Arc<dyn Engine>> {
@@ -115,10 +135,18 @@ impl MultiStore for Stores {
     fn create(&self, name: &str, options: &CreateOptions) -> Result<Arc<dyn Store>> {
         let operation = Operation::CreateStore;
         check_name(operation, name)?;
+        let told = &options.options;
+        told.check(operation).map_err(|e| e.store(name))?;
+        let told = StoreOptions {
+            // Whoever could say this could have other stores' versions deleted.
+            copy_of: None,
+            ..told.clone()
+        };
         let _claim = self.names.claim(operation, &[name])?;
         self.names.check_free(operation, name)?;
         let engine = self.names.engine(operation, options.engine.as_deref())?;
-        let handle = self.create_claimed(name, &engine, &options.options)?;
+        let handle = self.create_claimed(name, &engine, &told)?;
+        self.events.publish(name, || EventKind::Created);
         Ok(handle)
     }
 
@@ -135,6 +163,7 @@ impl MultiStore for Stores {
     }
 
     fn open_or_create(&self, name: &str, options: &CreateOptions) -> Result<Arc<dyn Store>> {
+        let mut attempt = 1;
         loop {
             match self.open(name) {
                 Err(error) if matches!(error.kind(), ErrorKind::StoreNotFound) => {}
@@ -142,15 +171,25 @@ impl MultiStore for Stores {
             }
             match self.create(name, options) {
                 // Another was faster.
-                Err(error) if matches!(error.kind(), ErrorKind::StoreExists) => {}
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::StoreExists) && attempt < ATTEMPTS_MAX =>
+                {
+                    attempt += 1;
+                }
                 created => return created,
             }
         }
     }
 
     fn drop_store(&self, name: &str) -> Result<()> {
-        let _claim = self.names.claim(Operation::DropStore, &[name])?;
-        self.drop_claimed(name)
+        let claim = self.names.claim(Operation::DropStore, &[name])?;
+        let mark = self.drop_claimed(name)?;
+        // What follows opens another store, for which nobody waits with a claim.
+        drop(claim);
+        if let Some(mark) = mark {
+            self.forget_copy(&mark);
+        }
+        Ok(())
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
@@ -160,12 +199,18 @@ impl MultiStore for Stores {
         let known = self.names.find(operation, from)?;
         known.rules.check_complete(operation, from)?;
         self.names.check_free(operation, to)?;
-        known.engine.rename(from, to)?;
-        self.names.remove(from);
-        self.names.add(to, known, None);
-        let to = to.to_owned();
-        self.events.publish(from, || EventKind::Renamed { to });
-        Ok(())
+        let renamed = known.engine.rename(from, to);
+        if renamed.is_err() {
+            self.names.ask(&known.engine, &[from, to]);
+        }
+        if renamed.is_ok() || (self.names.has(to) && !self.names.has(from)) {
+            self.names.rename(from, to, known);
+            let new = to.to_owned();
+            let listeners = [from, to];
+            self.events
+                .publish_to(&listeners, || EventKind::Renamed { to: new });
+        }
+        renamed
     }
 
     fn list(&self) -> Result<Vec<StoreInfo>> {
@@ -179,11 +224,12 @@ impl MultiStore for Stores {
 
     fn set_options(&self, name: &str, options: &StoreOptions) -> Result<()> {
         let operation = Operation::SetOptions;
+        options.check(operation).map_err(|e| e.store(name))?;
         let _claim = self.names.claim(operation, &[name])?;
         let known = self.names.find(operation, name)?;
         let options = StoreOptions {
             // What a copy notes about itself is the copy's business.
-            copy_of: known.rules.options().copy_of,
+            copy_of: known.rules.mark(),
             ..options.clone()
         };
         known.engine.set_options(name, &options)?;
@@ -202,8 +248,20 @@ impl MultiStore for Stores {
     }
 
     fn check(&self, name: &str, mode: CheckMode) -> Result<CheckReport> {
-        let known = self.names.find(Operation::Check, name)?;
-        known.engine.check(name, mode)
+        let operation = Operation::Check;
+        let known = self.names.find(operation, name)?;
+        if mode == CheckMode::Look {
+            return known.engine.check(name, mode);
+        }
+        // A copy goes on behind the last key that is there: nobody else may put one.
+        known.rules.check_complete(operation, name)?;
+        let checked = known.engine.check(name, mode);
+        let is_mended = |report: &CheckReport| report.findings.iter().any(|finding| finding.mended);
+        // After an error nobody knows.
+        if checked.as_ref().map_or(true, is_mended) {
+            self.events.publish(name, || EventKind::ManyChanged);
+        }
+        checked
     }
 
     fn events(&self) -> &Arc<Events> {

@@ -128,6 +128,7 @@ impl Writer {
                 let copy = options.copy_of.as_ref();
                 self.field(copy.map(|copy| copy.store.as_bytes()));
                 self.number(copy.and_then(|copy| copy.version));
+                self.field(copy.map(|copy| copy.token.as_bytes()));
                 self.number(Some(options.labels.len() as u64));
                 for (label, value) in &options.labels {
                     self.field(Some(label.as_bytes()));
@@ -195,10 +196,11 @@ impl<'a> Reader<'a> {
         let ttl_ms = self.number()?;
         let (count, age_ms) = (self.number()?, self.number()?);
         let read_only = self.number()?? != 0;
-        let (store, version) = (self.text()?, self.number()?);
+        let (store, version, token) = (self.text()?, self.number()?, self.text()?);
         let copy_of = store.map(|store| CopyMark {
             store: store.to_owned(),
             version,
+            token: token.unwrap_or_default().to_owned(),
         });
         let mut labels = BTreeMap::new();
         for _ in 0..self.number()?? {

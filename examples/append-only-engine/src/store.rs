@@ -91,10 +91,6 @@ impl AppendStore {
             .store(&self.name)
     }
 
-    pub(crate) fn is_open(&self) -> bool {
-        self.state.read().end.is_none()
-    }
-
     pub(crate) fn options(&self) -> StoreOptions {
         self.state.read().options.clone()
     }
@@ -218,6 +214,10 @@ impl Store for AppendStore {
 
     fn capabilities(&self) -> Capabilities {
         CAPABILITIES
+    }
+
+    fn is_open(&self) -> bool {
+        self.state.read().end.is_none()
     }
 
     fn write(&self, writes: &[Write<'_>]) -> Result<()> {

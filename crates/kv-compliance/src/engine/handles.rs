@@ -128,6 +128,7 @@ fn all_answer(store: &dyn Store, wanted: fn(&str, Result<()>) -> Error) {
             assert_eq!(error.operation(), operation, "{method}: {error:?}");
         }
     };
+    assert!(!store.is_open(), "`is_open` of what cannot be used");
     for (method, operation, call) in CALLS {
         check(method, *operation, call(store));
     }
@@ -156,6 +157,7 @@ fn opened_twice(fixture: &mut Fixture) {
     let one = filled(fixture);
     let two = fixture.open("a");
     two.set(b"l", b"w").unwrap();
+    assert!(one.is_open() && two.is_open(), "`is_open` of what is used");
     assert_eq!(texts(&*one), expected(&[("k", "v"), ("l", "w")]));
     one.delete(b"k").unwrap();
     drop(one);

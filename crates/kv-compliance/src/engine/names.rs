@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nexusbase_kv::engine::CopyMark;
+use nexusbase_kv::engine::{CopyMark, LABEL_BYTES_MAX, LABELS_MAX};
 use nexusbase_kv::{CheckMode, Operation, Retention, StoreOptions};
 
 use crate::fixture::Fixture;
@@ -19,6 +19,10 @@ pub(crate) const PROMISES: &[Promise] = &[
     ("what is not there is StoreNotFound", not_found),
     ("stores share nothing", apart),
     ("options are kept as they are", options),
+    (
+        "options as large as they may be are kept, whatever is in them",
+        largest_options,
+    ),
     ("a store of a dropped one's name begins empty", dropped_name),
     ("an error names operation, store and engine", context),
 ];
@@ -131,6 +135,7 @@ pub(crate) fn rich_options() -> StoreOptions {
         copy_of: Some(CopyMark {
             store: "other".to_owned(),
             version: Some(3),
+            token: "0123456789abcdef".to_owned(),
         }),
         labels: BTreeMap::from([
             ("owner".to_owned(), "a \"team\"\n= ä".to_owned()),
@@ -172,6 +177,35 @@ fn options(fixture: &mut Fixture) {
         "of a store that is not open"
     );
     assert_eq!(texts(&*fixture.open("a")), expected(&[("k", "v")]));
+}
+
+/// As many labels as there may be, each as long as it may be, of `character`.
+fn labels(character: char) -> BTreeMap<String, String> {
+    let text = character.to_string().repeat(LABEL_BYTES_MAX);
+    let label = |at| (format!("{at:02}{}", &text[2..]), text.clone());
+    (0..LABELS_MAX).map(label).collect()
+}
+
+fn largest_options(fixture: &mut Fixture) {
+    // However it is written, it is longer than this there.
+    for character in ['x', '"', '\u{1}'] {
+        let options = StoreOptions {
+            labels: labels(character),
+            ..rich_options()
+        };
+        options.check(Operation::CreateStore).unwrap();
+        let store = fixture.engine().create("a", &options).unwrap();
+        store.set(b"k", b"v").unwrap();
+        if let Some(versioned) = store.versioned() {
+            let taken = versioned.take_version(None, "").unwrap();
+            assert_eq!(versioned.versions().unwrap(), [taken]);
+        }
+        fixture.engine().set_options("a", &options).unwrap();
+        store.close().unwrap();
+        assert_eq!(options_of(fixture, "a"), options, "{character:?}");
+        assert_eq!(texts(&*fixture.open("a")), expected(&[("k", "v")]));
+        fixture.engine().drop_store("a").unwrap();
+    }
 }
 
 fn dropped_name(fixture: &mut Fixture) {

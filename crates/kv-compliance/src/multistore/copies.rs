@@ -27,6 +27,10 @@ pub(crate) const PROMISES: &[Promise<MultiFixture>] = &[
         no_version_left,
     ),
     (
+        "a copy that was stopped takes no other store of its source's name for it",
+        other_source,
+    ),
+    (
         "a copy is of what is there, to a name that is free",
         refused_copies,
     ),
@@ -190,6 +194,36 @@ fn no_version_left(fixture: &mut MultiFixture) {
             .versioned()
             .map(|versioned| versioned.versions().unwrap());
         assert_eq!(left.unwrap_or_default(), []);
+    });
+}
+
+fn other_source(fixture: &mut MultiFixture) {
+    each(fixture, |fixture, stores, _, to| {
+        copy(fixture, to, stop).unwrap();
+        stores.drop_store("from").unwrap();
+        let other = fixture.create("from", 0);
+        for key in 0..ROWS {
+            other.set(&key.to_be_bytes(), b"other").unwrap();
+        }
+        let take = |name| {
+            let versioned = other.versioned();
+            versioned.map(|versioned| versioned.take_version(name, "").unwrap())
+        };
+        let taken: Vec<_> = [None, Some("copy-to-to")]
+            .map(take)
+            .into_iter()
+            .flatten()
+            .collect();
+        let report = copy(fixture, to, stop).unwrap();
+        assert!(!report.complete && !report.resumed, "{report:?}");
+        let report = copy(fixture, to, go_on).unwrap();
+        assert!(report.complete, "{report:?}");
+        let rows = all_rows(&*stores.open("to").unwrap());
+        assert!(rows == all_rows(&*other), "two stores are mixed");
+        let left = other
+            .versioned()
+            .map(|versioned| versioned.versions().unwrap());
+        assert_eq!(left.unwrap_or_default(), taken, "the versions of its owner");
     });
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nexusbase_kv::{
-    CheckMode, CreateOptions, ErrorKind, EventKind, Expected, Next, Put, Retention, StoreOptions,
-    Subscription, Write, transact,
+    CheckMode, CreateOptions, ErrorKind, EventKind, Expected, Mode, Next, Put, Retention,
+    StoreOptions, Subscription, Write, transact,
 };
 
 use super::MultiFixture;
@@ -27,6 +27,15 @@ pub(crate) const PROMISES: &[Promise<MultiFixture>] = &[
     (
         "a store that is read-only refuses every write",
         refuses_writes,
+    ),
+    (
+        "a transaction does not commit into a store that was made read-only meanwhile",
+        read_only_meanwhile,
+    ),
+    ("options that make no sense are refused", refuses_options),
+    (
+        "a handle that somebody has closed is not handed out again",
+        closed_handles,
     ),
     (
         "versions that are not to be kept go when a new one is taken",
@@ -206,6 +215,9 @@ fn ttl(fixture: &mut MultiFixture) {
             .expect("it is there")
             .expires_ms;
         assert_eq!(time, None, "what was there is left as it is");
+        store.expire(b"put", None).unwrap();
+        let never = store.entry(b"put").unwrap().expect("it is there");
+        assert_eq!(never.expires_ms, None, "`expire` with none is never");
         stores.drop_store("a").unwrap();
     }
 }
@@ -236,6 +248,68 @@ fn refuses_writes(fixture: &mut MultiFixture) {
         stores.set_options("a", &StoreOptions::default()).unwrap();
         store.set(b"k", b"2").unwrap();
         stores.drop_store("a").unwrap();
+    }
+}
+
+fn read_only_meanwhile(fixture: &mut MultiFixture) {
+    let stores = fixture.registered();
+    for at in 0..fixture.engines.len() {
+        let store = fixture.create("a", at);
+        if let Some(transactional) = store.transactional() {
+            let mut tx = transactional.begin(Mode::ReadWrite).unwrap();
+            tx.set(b"k", b"1").unwrap();
+            let options = StoreOptions {
+                read_only: true,
+                ..StoreOptions::default()
+            };
+            stores.set_options("a", &options).unwrap();
+            read_only("commit", tx.commit());
+            assert_eq!(texts(&*store), []);
+        }
+        stores.drop_store("a").unwrap();
+    }
+}
+
+fn refuses_options(fixture: &mut MultiFixture) {
+    let stores = fixture.registered();
+    fixture.create("a", 0);
+    let no_time = StoreOptions {
+        ttl_ms: Some(0),
+        ..StoreOptions::default()
+    };
+    let mut no_versions = StoreOptions::default();
+    no_versions.retention.count = Some(0);
+    let mut many_labels = StoreOptions::default();
+    let labels = (0..65).map(|at: u32| (at.to_string(), String::new()));
+    many_labels.labels.extend(labels);
+    for options in [no_time, no_versions, many_labels] {
+        invalid("set_options", stores.set_options("a", &options));
+        let options = CreateOptions {
+            options,
+            ..CreateOptions::default()
+        };
+        invalid("create", stores.create("b", &options));
+    }
+    no_store("what was refused", stores.open("b"));
+    assert_eq!(stores.info("a").unwrap().options, StoreOptions::default());
+}
+
+fn closed_handles(fixture: &mut MultiFixture) {
+    let stores = fixture.registered();
+    for at in 0..fixture.engines.len() {
+        let store = fixture.create("a", at);
+        store.set(b"k", b"1").unwrap();
+        store.close().unwrap();
+        assert!(!store.is_open(), "it was closed");
+        let again = stores.open("a").unwrap();
+        // Somebody who asks the engine gets the same store.
+        let engine = fixture.engines[at].engine();
+        engine.open("a").unwrap().close().unwrap();
+        assert!(!again.is_open(), "it was closed below");
+        let again = stores.open("a").unwrap();
+        assert_eq!(texts(&*again), expected(&[("k", "1")]));
+        stores.drop_store("a").unwrap();
+        assert!(!again.is_open(), "it was dropped");
     }
 }
 
@@ -311,7 +385,7 @@ fn events(fixture: &mut MultiFixture) {
     if let Some(transactional) = store.transactional() {
         transact(transactional, |tx| tx.set(b"t", b"1")).unwrap();
         assert_eq!(next(&all), changed(&[b"t"], &[]));
-        let mut tx = transactional.begin(nexusbase_kv::Mode::ReadWrite).unwrap();
+        let mut tx = transactional.begin(Mode::ReadWrite).unwrap();
         tx.set(b"never", b"1").unwrap();
         tx.rollback();
     }

@@ -47,6 +47,7 @@ pub(crate) enum Fault {
     NoPhantoms,
     CursorReadsLive,
     RestoreInSteps,
+    SaysItIsOpen,
 }
 
 /// What outlives an engine.

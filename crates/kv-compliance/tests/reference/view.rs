@@ -170,6 +170,12 @@ impl Store for Handle {
         capabilities()
     }
 
+    fn is_open(&self) -> bool {
+        let mut world = self.engine.world.lock();
+        let is_open = self.find(Operation::Get, &mut world).is_ok();
+        is_open || self.engine.fault == Fault::SaysItIsOpen
+    }
+
     fn write(&self, writes: &[Write<'_>]) -> Result<()> {
         self.check_limits(Operation::Write, writes)?;
         if self.engine.fault == Fault::BatchesInParts && writes.len() > 1 {

@@ -7,17 +7,23 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::capabilities::Capabilities;
-use super::error::Result;
+use super::error::{Error, ErrorKind, Operation, Result};
 use super::event::Events;
 use super::store::Store;
-use super::version::Retention;
+use super::version::{Retention, Version};
+
+/// A store has at most so many labels.
+pub const LABELS_MAX: usize = 64;
+/// The longest label, its name and what it says each, in bytes.
+pub const LABEL_BYTES_MAX: usize = 256;
 
 /// What a store is told when it is created, and later. Engines keep it as it is, durably if they are
 /// durable; what it says is done by the [`MultiStore`](super::MultiStore).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StoreOptions {
-    /// Entries that are put without a time expire after so many milliseconds. None: never.
+    /// Entries that are put without a time expire after so many milliseconds, at least 1. None:
+    /// never.
     pub ttl_ms: Option<u64>,
     /// Which versions are kept, whenever a new one is taken.
     pub retention: Retention,
@@ -25,8 +31,41 @@ pub struct StoreOptions {
     pub read_only: bool,
     /// What a copy that is under way has to know of itself; none for a store that is complete.
     pub copy_of: Option<CopyMark>,
-    /// Whatever the owner wants to note.
+    /// Whatever the owner wants to note: at most [`LABELS_MAX`] of at most [`LABEL_BYTES_MAX`].
     pub labels: BTreeMap<String, String>,
+}
+
+impl StoreOptions {
+    /// Checks what the owner says. The [`MultiStore`](super::MultiStore) does it before it asks an
+    /// engine; an engine has to accept, and to keep over restarts, all that passes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for a time to live, or a number of versions, of 0, and for too many
+    /// labels; [`ErrorKind::TooLarge`] for a label that is too long.
+    pub fn check(&self, operation: Operation) -> Result<()> {
+        let invalid = |reason: &str| {
+            let kind = ErrorKind::Invalid(reason.to_owned());
+            Err(Error::new(operation, kind))
+        };
+        if self.ttl_ms == Some(0) {
+            return invalid("entries cannot expire after 0 ms; leave the time out to keep them");
+        }
+        if self.retention.count == Some(0) {
+            return invalid("0 versions cannot be kept: a version that is taken has to be there");
+        }
+        if self.labels.len() > LABELS_MAX {
+            return invalid(&format!("a store has at most {LABELS_MAX} labels"));
+        }
+        let labels = self.labels.iter();
+        let longest = labels.map(|(name, value)| name.len().max(value.len()));
+        let bytes = longest.max().unwrap_or(0);
+        if bytes > LABEL_BYTES_MAX {
+            let (what, limit) = ("a label", LABEL_BYTES_MAX);
+            let kind = ErrorKind::TooLarge { what, bytes, limit };
+            return Err(Error::new(operation, kind));
+        }
+        Ok(())
+    }
 }
 
 /// Says that a store is an unfinished copy.
@@ -36,6 +75,26 @@ pub struct CopyMark {
     pub store: String,
     /// The version of it that is copied, if it has versions: one that was taken for this.
     pub version: Option<u64>,
+    /// What nobody else can guess. The name of that version has it, so that no other store's
+    /// version, and no other version of the store, is taken for it.
+    #[serde(default)]
+    pub token: String,
+}
+
+impl CopyMark {
+    /// The name of the version that is copied.
+    #[must_use]
+    pub fn version_name(&self) -> String {
+        format!("copy-{}", self.token)
+    }
+
+    /// Whether `version`, of any store, is the one that is copied.
+    #[must_use]
+    pub fn is(&self, version: &Version) -> bool {
+        let number = self.version.unwrap_or(version.number);
+        let is_named = version.name.as_deref() == Some(&*self.version_name());
+        number == version.number && is_named && !self.token.is_empty()
+    }
 }
 
 /// What an engine knows of a store without opening it.

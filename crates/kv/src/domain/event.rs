@@ -1,8 +1,8 @@
 //! Events: what happens to stores, for those who want to know.
 //!
 //! An [`Events`] is where they are published, a [`Subscription`] a queue of its own for each who
-//! listens. Nobody waits for a listener: a queue that is full loses its oldest events, and its
-//! listener is told how many. An event about keys says that they may have changed, not to what:
+//! listens. Nobody waits for a listener: a queue that is full (of events, or of bytes of their keys)
+//! loses its oldest events, and its listener is told how many. An event about keys says that they may have changed, not to what:
 //! who wants to know reads.
 
 use std::collections::VecDeque;
@@ -18,12 +18,15 @@ use super::version::Version;
 
 /// So many events wait for a listener.
 const QUEUE_MAX: usize = 4096;
+/// The keys of those that wait for a listener have so many bytes. What changes more at once is told
+/// without keys.
+pub(crate) const KEY_BYTES_MAX: usize = 8 << 20;
 
 /// What happened to a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// It was created.
+    /// It was created; a copy when it is complete.
     Created,
     /// Keys were put or deleted, together.
     Changed {
@@ -32,11 +35,13 @@ pub enum EventKind {
         /// The keys that were deleted.
         deleted: Vec<Bytes>,
     },
+    /// Keys were put or deleted, more than can be named. Whoever keeps a picture reads again.
+    ManyChanged,
     /// Everything was taken away.
     Cleared,
     /// It was dropped.
     Dropped,
-    /// It has another name now.
+    /// It has another name now. Those who listen to the new name are told, too.
     Renamed {
         /// The new name.
         to: String,
@@ -59,6 +64,26 @@ pub enum EventKind {
     },
 }
 
+impl EventKind {
+    /// What its keys take in memory.
+    fn key_bytes(&self) -> usize {
+        let Self::Changed { put, deleted } = self else {
+            return 0;
+        };
+        let keys = put.iter().chain(deleted);
+        keys.map(|key| size_of::<Bytes>() + key.len()).sum()
+    }
+
+    /// The same, if its keys are not too many.
+    fn bounded(self) -> Self {
+        if self.key_bytes() > KEY_BYTES_MAX {
+            Self::ManyChanged
+        } else {
+            self
+        }
+    }
+}
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -73,7 +98,13 @@ pub struct Event {
 pub struct Events {
     count: AtomicUsize,
     /// Lock `kv.listeners`.
-    listeners: Mutex<Vec<Arc<Queue>>>,
+    listeners: Mutex<Listeners>,
+}
+
+#[derive(Debug, Default)]
+struct Listeners {
+    queues: Vec<Arc<Queue>>,
+    closed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -88,6 +119,8 @@ struct Queue {
 #[derive(Debug, Default)]
 struct State {
     events: VecDeque<Event>,
+    /// What the keys of `events` take.
+    key_bytes: usize,
     lost: u64,
     closed: bool,
     waker: Option<Waker>,
@@ -115,8 +148,9 @@ impl Events {
             ..Queue::default()
         });
         let mut listeners = self.listeners.lock();
-        listeners.push(Arc::clone(&queue));
-        self.count.store(listeners.len(), Ordering::Release);
+        queue.state.lock().closed = listeners.closed;
+        listeners.queues.push(Arc::clone(&queue));
+        self.count.store(listeners.queues.len(), Ordering::Release);
         drop(listeners);
         Subscription {
             events: Arc::clone(self),
@@ -132,24 +166,35 @@ impl Events {
 
     /// Tells those who listen to `store`.
     pub fn publish(&self, store: &str, kind: impl FnOnce() -> EventKind) {
-        if !self.is_watched() {
+        self.publish_to(&[store], kind);
+    }
+
+    /// Tells those who listen to any of `stores` what happened to the first one, each once.
+    pub fn publish_to(&self, stores: &[&str], kind: impl FnOnce() -> EventKind) {
+        let Some(store) = stores.first().filter(|_| self.is_watched()) else {
             return;
-        }
-        let event = Event {
-            store: store.to_owned(),
-            kind: kind(),
         };
-        let listeners = self.listeners.lock().clone();
-        for queue in &listeners {
-            if queue.store.as_ref().is_none_or(|wanted| wanted == store) {
+        let event = Event {
+            store: (*store).to_owned(),
+            kind: kind().bounded(),
+        };
+        for queue in &self.listeners() {
+            let wanted = queue.store.as_deref();
+            if wanted.is_none_or(|wanted| stores.contains(&wanted)) {
                 queue.push(event.clone());
             }
         }
     }
 
-    /// Tells all listeners that nothing will happen any more.
+    /// Those who listen now. Whoever is woken may do anything here, so it is done without the lock.
+    fn listeners(&self) -> Vec<Arc<Queue>> {
+        self.listeners.lock().queues.clone()
+    }
+
+    /// Tells all listeners, also those who come later, that nothing will happen any more.
     pub fn close(&self) {
-        for queue in &*self.listeners.lock() {
+        self.listeners.lock().closed = true;
+        for queue in self.listeners() {
             queue.state.lock().closed = true;
             queue.wake();
         }
@@ -159,10 +204,17 @@ impl Events {
 impl Queue {
     fn push(&self, event: Event) {
         let mut state = self.state.lock();
-        if state.events.len() >= QUEUE_MAX {
-            state.events.pop_front();
+        if state.closed {
+            return;
+        }
+        let key_bytes = event.kind.key_bytes();
+        while state.events.len() >= QUEUE_MAX || state.key_bytes + key_bytes > KEY_BYTES_MAX {
+            if state.pop().is_none() {
+                break;
+            }
             state.lost += 1;
         }
+        state.key_bytes += key_bytes;
         state.events.push_back(event);
         drop(state);
         self.wake();
@@ -182,10 +234,16 @@ impl State {
         if self.lost > 0 {
             return Some(Next::Lost(std::mem::take(&mut self.lost)));
         }
-        if let Some(event) = self.events.pop_front() {
+        if let Some(event) = self.pop() {
             return Some(Next::Event(event));
         }
         self.closed.then_some(Next::Closed)
+    }
+
+    fn pop(&mut self) -> Option<Event> {
+        let event = self.events.pop_front()?;
+        self.key_bytes -= event.kind.key_bytes();
+        Some(event)
     }
 }
 
@@ -222,8 +280,9 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let mut listeners = self.events.listeners.lock();
-        listeners.retain(|queue| !Arc::ptr_eq(queue, &self.queue));
-        self.events.count.store(listeners.len(), Ordering::Release);
+        let queues = &mut listeners.queues;
+        queues.retain(|queue| !Arc::ptr_eq(queue, &self.queue));
+        self.events.count.store(queues.len(), Ordering::Release);
     }
 }
 
@@ -264,5 +323,26 @@ mod tests {
         }
         assert_eq!(slow.next(Duration::ZERO), Next::Lost(3));
         assert_eq!(slow.next(Duration::ZERO), cleared("a"));
+    }
+
+    #[test]
+    fn what_waits_for_a_slow_listener_is_bounded_in_bytes() {
+        let events = Arc::new(Events::default());
+        let slow = events.subscribe(None);
+        let changed = |bytes: usize| EventKind::Changed {
+            put: vec![Bytes::from(vec![b'k'; bytes])],
+            deleted: Vec::new(),
+        };
+        for _ in 0..4 {
+            events.publish("a", || changed(KEY_BYTES_MAX / 3));
+        }
+        assert_eq!(slow.next(Duration::ZERO), Next::Lost(2));
+        while slow.next(Duration::ZERO) != Next::Nothing {}
+        events.publish("a", || changed(KEY_BYTES_MAX));
+        let many = Event {
+            store: "a".to_owned(),
+            kind: EventKind::ManyChanged,
+        };
+        assert_eq!(slow.next(Duration::ZERO), Next::Event(many));
     }
 }

@@ -34,8 +34,8 @@ pub struct CopyReport {
     pub copied: CopyProgress,
     /// Whether an earlier copy was taken up where it had stopped.
     pub resumed: bool,
-    /// Whether everything is copied. If not, it was stopped by its progress function; the same
-    /// call goes on where it stopped.
+    /// Whether everything is copied. If not, it was stopped by its progress function, or by
+    /// [`MultiStore::close`]; the same call goes on where it stopped.
     pub complete: bool,
 }
 
@@ -62,7 +62,9 @@ pub trait MultiStore: Debug + Send + Sync {
     /// [`EngineNotFound`](super::ErrorKind::EngineNotFound).
     fn set_default_engine(&self, engine: &str) -> Result<()>;
 
-    /// Makes a store and opens it. Fails with `StoreExists` when any engine has one of that name.
+    /// Makes a store and opens it. Fails with `StoreExists` when any engine has one of that name,
+    /// and as [`StoreOptions::check`] says. What the options say of a copy counts for nothing: only
+    /// [`MultiStore::copy`] marks copies.
     fn create(&self, name: &str, options: &CreateOptions) -> Result<Arc<dyn Store>>;
 
     /// Opens a store. Fails with [`UnfinishedCopy`](super::ErrorKind::UnfinishedCopy) for what a
@@ -84,11 +86,17 @@ pub trait MultiStore: Debug + Send + Sync {
     /// What a store was told.
     fn info(&self, name: &str) -> Result<StoreInfo>;
 
-    /// Replaces what a store was told; it counts from the next operation on.
+    /// Replaces what a store was told; it counts from the next operation on, also for the commit of
+    /// a transaction that is under way. Fails as [`StoreOptions::check`] says.
     fn set_options(&self, name: &str, options: &StoreOptions) -> Result<()>;
 
     /// Copies one state of a store to a new store, perhaps on another engine, row by row in bounded
-    /// memory. Versions are not copied. `progress` is called now and then and may stop it.
+    /// memory. Versions are not copied.
+    ///
+    /// `progress` is called now and then and may stop it. It may call everything here, also `close`,
+    /// after which the copy stops. Only what would have to wait for this very copy (to drop, rename,
+    /// copy to or set options of `to`) fails with [`Invalid`](super::ErrorKind::Invalid), and must
+    /// not be left to another thread that `progress` then waits for.
     ///
     /// What was interrupted (by `progress`, an error, a crash) is there under its name but cannot
     /// be opened; the same call goes on where it stopped, and [`MultiStore::drop_store`] takes it
@@ -108,6 +116,8 @@ pub trait MultiStore: Debug + Send + Sync {
     fn events(&self) -> &Arc<Events>;
 
     /// Closes all stores, the last one opened first, then the engines, the last one added first.
-    /// Closes all it can, and returns the first error.
+    /// Closes all it can, and returns the first error. It waits for what others have under way;
+    /// copies stop at the next step and stay unfinished, and nobody waits for their progress
+    /// functions.
     fn close(&self) -> Result<()>;
 }

@@ -93,6 +93,10 @@ pub trait Store: View + Debug + Send + Sync {
     /// What it can do.
     fn capabilities(&self) -> Capabilities;
 
+    /// Whether this handle can still be used: false for ever once it was closed, or the store was
+    /// dropped or renamed, also if an error came of that.
+    fn is_open(&self) -> bool;
+
     /// Makes all changes or none, as if in their order: of several for one key the last one counts.
     fn write(&self, writes: &[Write<'_>]) -> Result<()>;
 

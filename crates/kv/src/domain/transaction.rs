@@ -61,7 +61,7 @@ pub trait Transaction: WriteView + Debug + Send {
 }
 
 /// A store with transactions.
-pub trait Transactional {
+pub trait Transactional: Send + Sync {
     /// Begins a transaction at the newest state.
     ///
     /// # Errors

@@ -45,8 +45,8 @@ impl fmt::Display for VersionId {
 /// A state of a store that can be gone back to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
-    /// Its number: 1 for a store's first version, and then always one more than any before, also
-    /// of those that were deleted.
+    /// Its number: greater than that of any version that the store had before, also of those that
+    /// were deleted. A number means one version for ever.
     pub number: u64,
     /// Its name, if it was given one. No two versions of a store have the same.
     pub name: Option<String>,
@@ -137,7 +137,7 @@ pub fn check_version(name: Option<&str>, note: &str) -> Result<()> {
 ///
 /// Methods fail as those of [`Store`](super::Store) do, and with [`ErrorKind::VersionNotFound`].
 #[expect(clippy::missing_errors_doc, reason = "said above, for all methods")]
-pub trait Versioned {
+pub trait Versioned: Send + Sync {
     /// Takes the newest state as a version. Fails with [`ErrorKind::VersionExists`] for a name
     /// that is taken, and as [`check_version`] says.
     fn take_version(&self, name: Option<&str>, note: &str) -> Result<Version>;

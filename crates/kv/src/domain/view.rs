@@ -14,8 +14,9 @@ use super::{Direction, KeyRange};
 /// [`Store`](super::Store) each call is about one state, the newest when it was made: also
 /// [`View::entries`], and a cursor for as long as it walks.
 ///
-/// Every method fails when the data cannot be read or is damaged, and when the store was closed or
-/// dropped.
+/// Every method fails when the data cannot be read or is damaged. When the store is closed, dropped
+/// or renamed, the [`Store`](super::Store) and its transactions fail from then on; a snapshot, the
+/// state of a version and a cursor stay readable as they are.
 #[expect(
     clippy::missing_errors_doc,
     reason = "said once, above, for all methods"

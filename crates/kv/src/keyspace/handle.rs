@@ -122,6 +122,10 @@ impl<B: Backing> Store for KeyspaceStore<B> {
         self.shared.keyspace.backing().capabilities()
     }
 
+    fn is_open(&self) -> bool {
+        self.shared.life.check().is_ok()
+    }
+
     fn write(&self, writes: &[Write<'_>]) -> Result<()> {
         self.check(Operation::Write)?;
         let limits = self.capabilities().limits;

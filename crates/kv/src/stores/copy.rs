@@ -1,29 +1,35 @@
 //! Copies of stores, from any engine to any: row by row, in bounded memory, resumable.
 //!
 //! While a copy is under way, its store carries a mark that names its source, and the version
-//! that was taken of it for this. Rows come in the order of their keys, so the last key that is
-//! there tells where to go on. A source without versions, or whose version is gone, cannot be gone back to: then
-//! what was copied is cleared, and the copy begins anew. The mark goes last.
+//! that was taken of it for this. That version's name has a token in it that nobody can guess, so
+//! that no version of another store (which may have got the source's name), and none that somebody
+//! else has taken, is read or deleted for it; and it has a name, so that it stays whatever the
+//! source's retention says.
+//!
+//! Rows come in the order of their keys, so the last key that is there tells where to go on. A
+//! source without versions, or whose version is gone, cannot be gone back to: then what was copied
+//! is cleared, and the copy begins anew. The mark goes last.
 
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use super::names::Known;
+use super::names::{Claim, Known};
 use super::watched::Watched;
 use super::{Stores, failed};
 use crate::domain::engine::CopyMark;
 use crate::domain::{
-    CopyProgress, CopyReport, Direction, ErrorKind, KeyRange, MultiStore, Operation, Result, Row,
-    Store, StoreOptions, VersionId, View, Write, check_name,
+    CopyProgress, CopyReport, Direction, ErrorKind, EventKind, KeyRange, MultiStore, Operation,
+    Result, Row, Rows, Store, StoreOptions, VersionId, Versioned, View, Write, check_name,
 };
 
 /// Rows are written this many at a time.
 const BATCH_ROWS: usize = 1000;
-/// A batch ends early when its keys and values have this many bytes.
+/// Keys and values of a batch have so many bytes, unless it is one row.
 const BATCH_BYTES: usize = 1 << 20;
 
 /// A copy that is under way.
-struct Copy {
+struct Copy<'a> {
+    stores: &'a Stores,
     source: Arc<dyn Store>,
     target: Arc<Watched>,
     known: Known,
@@ -46,37 +52,45 @@ impl Stores {
         let operation = Operation::CopyStore;
         check_name(operation, to)?;
         let source = self.open(from)?;
-        let _claim = self.names.claim(operation, &[to])?;
+        let claim = self.names.claim(operation, &[to])?;
         let mut copy = self.begin_copy(source, to, engine)?;
         let view = copy.source_view()?;
         let after = copy.last_key()?;
         let now_ms = self.env.clock.unix_ms();
-        let (copied, complete) = copy.rows(&*view, after, now_ms, progress)?;
-        if complete {
-            copy.finish()?;
-        }
-        Ok(CopyReport {
+        let mut rows = Batches::new(&*view, after, now_ms, copy.batch_bytes())?;
+        let (copied, complete) = copy.rows(&mut rows, &claim, progress)?;
+        let left = if complete { copy.finish()? } else { None };
+        let report = CopyReport {
             copied,
             resumed: copy.resumed,
             complete,
-        })
+        };
+        // What follows opens another store, for which nobody waits with a claim.
+        drop(claim);
+        if let Some(mark) = left {
+            self.forget_copy(&mark);
+        }
+        Ok(report)
     }
 
-    fn begin_copy(&self, source: Arc<dyn Store>, to: &str, engine: Option<&str>) -> Result<Copy> {
+    fn begin_copy(
+        &self,
+        source: Arc<dyn Store>,
+        to: &str,
+        engine: Option<&str>,
+    ) -> Result<Copy<'_>> {
         let operation = Operation::CopyStore;
         let from = source.name().to_owned();
         let Ok(known) = self.names.find(operation, to) else {
             let options = self.names.find(operation, &from)?.rules.options();
             let engine = self.names.engine(operation, engine)?;
-            let mark = CopyMark {
-                store: from,
-                version: None,
-            };
+            let mark = self.new_mark(&from)?;
             let marked = StoreOptions {
                 copy_of: Some(mark.clone()),
                 ..options.clone()
             };
             return Ok(Copy {
+                stores: self,
                 source,
                 target: self.create_claimed(to, &engine, &marked)?,
                 known: self.names.find(operation, to)?,
@@ -94,6 +108,7 @@ impl Stores {
             return Err(taken.engine(known.engine.name()));
         };
         Ok(Copy {
+            stores: self,
             source,
             target: self.open_claimed(to)?,
             known,
@@ -104,36 +119,44 @@ impl Stores {
         })
     }
 
-    /// Forgets the version that was taken for a copy that will not be finished.
-    pub(super) fn forget_copy(&self, mark: &CopyMark) -> Result<()> {
-        let Some(number) = mark.version else {
-            return Ok(());
-        };
-        let gone = |error: &crate::Error| {
-            matches!(
-                error.kind(),
-                ErrorKind::StoreNotFound | ErrorKind::VersionNotFound(_)
-            )
-        };
-        let source = match self.open(&mark.store) {
-            Err(error) if gone(&error) => return Ok(()),
-            source => source?,
-        };
-        match delete_version(&*source, number) {
-            Err(error) if gone(&error) => Ok(()),
-            outcome => outcome,
+    fn new_mark(&self, from: &str) -> Result<CopyMark> {
+        let mut bytes = [0; 16];
+        let filled = self.env.random.fill(&mut bytes);
+        filled.map_err(|error| failed(Operation::CopyStore, from, error.into()))?;
+        Ok(CopyMark {
+            store: from.to_owned(),
+            version: None,
+            token: bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        })
+    }
+
+    /// Forgets the version that was taken for a copy that is done with, if it is still there. No
+    /// name is claimed.
+    pub(super) fn forget_copy(&self, mark: &CopyMark) {
+        if let Ok(source) = self.open(&mark.store) {
+            forget_version(&*source, mark);
         }
     }
 }
 
-fn delete_version(store: &dyn Store, number: u64) -> Result<()> {
-    let versions = store.versioned();
-    versions.map_or(Ok(()), |versions| {
-        versions.delete_version(&VersionId::Number(number))
-    })
+/// Deletes the version that a mark means. That it cannot be done is nobody's error: the version has
+/// a name and a note by which its owner knows what it was for.
+fn forget_version(source: &dyn Store, mark: &CopyMark) {
+    if let Some(versions) = source.versioned()
+        && let Ok(Some(number)) = marked(versions, mark)
+    {
+        let _ = versions.delete_version(&VersionId::Number(number));
+    }
 }
 
-impl Copy {
+/// The number of the version that a mark means.
+fn marked(versions: &dyn Versioned, mark: &CopyMark) -> Result<Option<u64>> {
+    let versions = versions.versions()?;
+    let found = versions.iter().find(|version| mark.is(version));
+    Ok(found.map(|version| version.number))
+}
+
+impl Copy<'_> {
     /// Replaces what the target is told of the copy.
     fn set_mark(&self, mark: Option<CopyMark>) -> Result<()> {
         let options = StoreOptions {
@@ -153,35 +176,42 @@ impl Copy {
             self.start_anew()?;
             return source.snapshot();
         };
-        if let Some(number) = self.mark.version {
+        if self.mark.version.is_some()
+            && let Some(number) = marked(versions, &self.mark)?
+        {
             match versions.at_version(&VersionId::Number(number)) {
+                // Another has deleted it meanwhile.
                 Err(error) if matches!(error.kind(), ErrorKind::VersionNotFound(_)) => {}
                 view => return view,
             }
         }
-        let number = self.take_version()?;
+        if self.resumed {
+            // It may have been interrupted between taking the version and noting its number.
+            forget_version(&*source, &self.mark);
+            // Cleared first: a mark that names the new version vouches for all that is there.
+            self.start_anew()?;
+            self.renew_mark()?;
+        }
+        let number = self.take_version(versions)?;
         self.mark.version = Some(number);
-        // Cleared first: a mark that names the new version vouches for all that is there.
-        self.start_anew()?;
         self.set_mark(Some(self.mark.clone()))?;
         versions.at_version(&VersionId::Number(number))
     }
 
-    /// Takes a version of the source; with a name, if that is possible, so that it stays whatever
-    /// the source's retention says.
-    fn take_version(&self) -> Result<u64> {
-        let Some(versions) = self.source.versioned() else {
-            return Ok(0);
-        };
+    /// Another token, for another version.
+    fn renew_mark(&mut self) -> Result<()> {
+        self.mark = self.stores.new_mark(&self.mark.store)?;
+        self.set_mark(Some(self.mark.clone()))
+    }
+
+    /// Takes a version of the source.
+    fn take_version(&mut self, versions: &dyn Versioned) -> Result<u64> {
         let note = format!("for the copy to {}", self.to);
-        let name = format!("copy-to-{}", self.to);
-        let named = check_name(Operation::CopyStore, &name).is_ok();
-        let take = || versions.take_version(named.then_some(&name), &note);
-        let taken = match take() {
-            // Of an earlier copy that nobody finished.
+        let taken = match versions.take_version(Some(&self.mark.version_name()), &note) {
+            // By a chance that there is only where chance is simulated.
             Err(error) if matches!(error.kind(), ErrorKind::VersionExists(_)) => {
-                versions.delete_version(&VersionId::Name(name.clone()))?;
-                take()?
+                self.renew_mark()?;
+                versions.take_version(Some(&self.mark.version_name()), &note)?
             }
             taken => taken?,
         };
@@ -209,37 +239,29 @@ impl Copy {
         Ok(last.next()?.map(|row| row.key.to_vec()))
     }
 
-    /// Copies the rows behind `after`. Returns what was copied, and whether that was all.
+    /// So many bytes are written at once.
+    fn batch_bytes(&self) -> usize {
+        BATCH_BYTES.min(self.target.capabilities().limits.batch_bytes)
+    }
+
+    /// Copies rows. Returns what was copied, and whether that was all.
     fn rows(
         &self,
-        view: &dyn View,
-        after: Option<Vec<u8>>,
-        now_ms: u64,
+        rows: &mut Batches<'_>,
+        claim: &Claim<'_>,
         progress: &mut dyn FnMut(CopyProgress) -> ControlFlow<()>,
     ) -> Result<(CopyProgress, bool)> {
-        let range = after.map_or_else(KeyRange::all, |after| {
-            KeyRange::from_bounds(Bound::Excluded(after), Bound::Unbounded)
-        });
-        let mut rows = view.rows(range, Direction::Forward)?;
         let mut copied = CopyProgress::default();
         loop {
-            let (mut batch, mut bytes) = (Vec::new(), 0);
-            while batch.len() < BATCH_ROWS && bytes < BATCH_BYTES {
-                let Some(row) = rows.next().transpose()? else {
-                    break;
-                };
-                if !row.entry.is_expired(now_ms) {
-                    bytes += row.key.len() + row.entry.value.len();
-                    batch.push(row);
-                }
-            }
+            let (batch, bytes) = rows.next()?;
             if batch.is_empty() {
-                return Ok((copied, true));
+                return Ok((copied, !self.stores.names.is_closed()));
             }
             self.write(&batch)?;
             copied.rows += batch.len() as u64;
             copied.bytes += bytes as u64;
-            if progress(copied).is_break() {
+            let flow = claim.aside(|| progress(copied));
+            if flow.is_break() || self.stores.names.is_closed() {
                 return Ok((copied, false));
             }
         }
@@ -253,12 +275,77 @@ impl Copy {
         self.target.inner().write(&writes)
     }
 
-    /// Makes the target a store like others.
-    fn finish(&self) -> Result<()> {
+    /// Makes the target a store like others. Returns the mark if its version has still to be
+    /// forgotten.
+    fn finish(&self) -> Result<Option<CopyMark>> {
+        // The source may have another name since.
+        let mark = self.known.rules.mark();
         self.set_mark(None)?;
-        match self.mark.version {
-            Some(number) => delete_version(&*self.source, number),
-            None => Ok(()),
+        let name = &self.to;
+        self.stores.events.publish(name, || EventKind::Created);
+        if !self.source.is_open() {
+            return Ok(mark);
         }
+        forget_version(&*self.source, &self.mark);
+        Ok(None)
+    }
+}
+
+/// The rows that are copied, so many at a time.
+struct Batches<'a> {
+    rows: Rows<'a>,
+    /// A row that did not go into the batch before.
+    held: Option<(Row, usize)>,
+    now_ms: u64,
+    bytes_max: usize,
+}
+
+impl<'a> Batches<'a> {
+    /// The rows behind `after`.
+    fn new(
+        view: &'a dyn View,
+        after: Option<Vec<u8>>,
+        now_ms: u64,
+        bytes_max: usize,
+    ) -> Result<Self> {
+        let range = after.map_or_else(KeyRange::all, |after| {
+            KeyRange::from_bounds(Bound::Excluded(after), Bound::Unbounded)
+        });
+        Ok(Self {
+            rows: view.rows(range, Direction::Forward)?,
+            held: None,
+            now_ms,
+            bytes_max,
+        })
+    }
+
+    /// The next batch, and its bytes; an empty one at the end.
+    fn next(&mut self) -> Result<(Vec<Row>, usize)> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while batch.len() < BATCH_ROWS {
+            let Some((row, size)) = self.row()? else {
+                break;
+            };
+            if !batch.is_empty() && bytes + size > self.bytes_max {
+                self.held = Some((row, size));
+                break;
+            }
+            bytes += size;
+            batch.push(row);
+        }
+        Ok((batch, bytes))
+    }
+
+    fn row(&mut self) -> Result<Option<(Row, usize)>> {
+        if let Some(held) = self.held.take() {
+            return Ok(Some(held));
+        }
+        while let Some(row) = self.rows.next().transpose()? {
+            if !row.entry.is_expired(self.now_ms) {
+                let size = row.key.len() + row.entry.value.len();
+                return Ok(Some((row, size)));
+            }
+        }
+        Ok(None)
     }
 }

@@ -1,84 +1,15 @@
 //! Which names there are, who is at work on which, and what is open.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, ThreadId};
 
 use parking_lot::{Condvar, Mutex};
 
 use super::failed;
+use super::rules::Rules;
 use super::watched::Watched;
-use crate::domain::{
-    Engine, Error, ErrorKind, Operation, Result, Retention, StoreInfo, StoreOptions,
-};
-
-/// What a store was told, as those who keep to it read it.
-#[derive(Debug)]
-pub(super) struct Rules {
-    /// Lock `kv.rules`.
-    options: Mutex<StoreOptions>,
-    read_only: AtomicBool,
-    unfinished: AtomicBool,
-    /// 0: entries without a time stay.
-    ttl_ms: AtomicU64,
-}
-
-impl Rules {
-    fn new(options: StoreOptions) -> Self {
-        let rules = Self {
-            options: Mutex::default(),
-            read_only: AtomicBool::default(),
-            unfinished: AtomicBool::default(),
-            ttl_ms: AtomicU64::default(),
-        };
-        rules.set(options);
-        rules
-    }
-
-    pub(super) fn set(&self, options: StoreOptions) {
-        let mut kept = self.options.lock();
-        self.read_only.store(options.read_only, Ordering::Release);
-        let unfinished = options.copy_of.is_some();
-        self.unfinished.store(unfinished, Ordering::Release);
-        let ttl_ms = options.ttl_ms.unwrap_or(0);
-        self.ttl_ms.store(ttl_ms, Ordering::Release);
-        *kept = options;
-    }
-
-    pub(super) fn options(&self) -> StoreOptions {
-        self.options.lock().clone()
-    }
-
-    pub(super) fn retention(&self) -> Retention {
-        self.options.lock().retention
-    }
-
-    pub(super) fn is_read_only(&self) -> bool {
-        self.read_only.load(Ordering::Acquire)
-    }
-
-    pub(super) fn has_ttl(&self) -> bool {
-        self.ttl_ms.load(Ordering::Acquire) > 0
-    }
-
-    /// When an entry that is put at `now_ms` without a time expires.
-    pub(super) fn expires_ms(&self, now_ms: impl FnOnce() -> u64) -> Option<u64> {
-        let ttl_ms = self.ttl_ms.load(Ordering::Acquire);
-        (ttl_ms > 0).then(|| now_ms().saturating_add(ttl_ms))
-    }
-
-    /// Refuses a store that a copy has left half done.
-    pub(super) fn check_complete(&self, operation: Operation, name: &str) -> Result<()> {
-        if !self.unfinished.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let of = self
-            .options()
-            .copy_of
-            .map_or_else(String::new, |mark| mark.store);
-        Err(failed(operation, name, ErrorKind::UnfinishedCopy { of }))
-    }
-}
+use crate::domain::{Engine, Error, ErrorKind, Operation, Result, StoreInfo, StoreOptions};
 
 /// A store that there is.
 #[derive(Clone, Debug)]
@@ -105,7 +36,8 @@ impl Known {
 /// All names.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// Lock `kv.names`: held for a few instructions; claims are what is held over I/O.
+    /// Lock `kv.names`: held for a few instructions; claims are what is held over I/O. Of an
+    /// engine only the name is asked under it, and nothing is dropped.
     state: Mutex<State>,
     released: Condvar,
 }
@@ -115,10 +47,26 @@ struct State {
     engines: Vec<Arc<dyn Engine>>,
     default_engine: Option<String>,
     known: BTreeMap<String, Known>,
-    /// What is open, in the order of opening.
-    open: Vec<(String, Arc<Watched>)>,
-    claimed: BTreeSet<String>,
+    open: BTreeMap<String, Opened>,
+    /// So many handles were opened.
+    opened: u64,
+    claimed: BTreeMap<String, Owner>,
     closed: bool,
+}
+
+/// A handle, and which one it was in the order of opening.
+#[derive(Debug)]
+struct Opened {
+    at: u64,
+    handle: Arc<Watched>,
+}
+
+/// Who has claimed a name.
+#[derive(Clone, Copy, Debug)]
+struct Owner {
+    thread: ThreadId,
+    /// Whether it does something of its caller's now, for which `close` does not wait.
+    aside: bool,
 }
 
 impl State {
@@ -128,6 +76,16 @@ impl State {
         }
         Ok(())
     }
+
+    /// Returns what was open under that name, to be dropped without the lock.
+    fn set_open(&mut self, name: &str, handle: Option<Arc<Watched>>) -> Option<Opened> {
+        let Some(handle) = handle else {
+            return self.open.remove(name);
+        };
+        self.opened += 1;
+        let at = self.opened;
+        self.open.insert(name.to_owned(), Opened { at, handle })
+    }
 }
 
 /// Names that nobody else works on until this is dropped.
@@ -135,6 +93,28 @@ impl State {
 pub(super) struct Claim<'a> {
     all: &'a Names,
     names: Vec<String>,
+}
+
+impl Claim<'_> {
+    /// Does what its caller wants meanwhile. The claim stays, but `close` does not wait for it:
+    /// whoever calls this has to ask afterwards whether all was closed.
+    pub(super) fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.set_aside(true);
+        // If it panics, the claim ends.
+        let done = work();
+        self.set_aside(false);
+        done
+    }
+
+    fn set_aside(&self, aside: bool) {
+        let mut state = self.all.state.lock();
+        for name in &self.names {
+            if let Some(owner) = state.claimed.get_mut(name) {
+                owner.aside = aside;
+            }
+        }
+        self.all.released.notify_all();
+    }
 }
 
 impl Drop for Claim<'_> {
@@ -148,18 +128,41 @@ impl Drop for Claim<'_> {
 }
 
 impl Names {
-    /// Waits until nobody works on `names`, and claims them, all at once.
+    /// Waits until nobody works on `names`, and claims them, all at once. Fails when this thread
+    /// is who works on one of them: it would wait for itself.
     pub(super) fn claim(&self, operation: Operation, names: &[&str]) -> Result<Claim<'_>> {
+        let thread = thread::current().id();
         let mut state = self.state.lock();
-        while names.iter().any(|name| state.claimed.contains(*name)) {
+        loop {
+            let mut taken = names.iter().filter_map(|name| {
+                let owner = state.claimed.get(*name)?;
+                Some((name, owner.thread))
+            });
+            let is_taken = taken.clone().next().is_some();
+            if let Some((name, _)) = taken.find(|(_, owner)| *owner == thread) {
+                let reason = format!(
+                    "this thread is at work on store {name:?} already: what is called meanwhile \
+                     (a copy's progress function) cannot work on it, too"
+                );
+                return Err(failed(operation, name, ErrorKind::Invalid(reason)));
+            }
+            if !is_taken {
+                break;
+            }
             self.released.wait(&mut state);
         }
         state.check_open(operation)?;
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        state.claimed.extend(names.iter().cloned());
+        let owner = Owner {
+            thread,
+            aside: false,
+        };
+        let claimed = names.iter().map(|name| (name.clone(), owner));
+        state.claimed.extend(claimed);
         Ok(Claim { all: self, names })
     }
 
+    /// Adds an engine; the names of what was `found` on it are claimed.
     pub(super) fn register(&self, engine: Arc<dyn Engine>, found: Vec<StoreInfo>) -> Result<()> {
         let operation = Operation::RegisterEngine;
         let mut state = self.state.lock();
@@ -205,6 +208,7 @@ impl Names {
         name: Option<&str>,
     ) -> Result<Arc<dyn Engine>> {
         let state = self.state.lock();
+        state.check_open(operation)?;
         let name = name.or(state.default_engine.as_deref());
         let found = state
             .engines
@@ -226,6 +230,11 @@ impl Names {
         found.ok_or_else(|| failed(operation, name, ErrorKind::StoreNotFound))
     }
 
+    /// Whether there is a store of that name, also while all is being closed.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.state.lock().known.contains_key(name)
+    }
+
     pub(super) fn check_free(&self, operation: Operation, name: &str) -> Result<()> {
         let state = self.state.lock();
         let Some(known) = state.known.get(name) else {
@@ -234,32 +243,77 @@ impl Names {
         Err(failed(operation, name, ErrorKind::StoreExists).engine(known.engine.name()))
     }
 
-    /// The store, if it is open.
+    /// The store, if it is open. A handle that can no longer be used is nobody's here any more.
     pub(super) fn handle(&self, name: &str) -> Option<Arc<Watched>> {
-        let state = self.state.lock();
-        let found = state.open.iter().find(|(open, _)| open == name);
-        found
-            .map(|(_, handle)| Arc::clone(handle))
-            .filter(|handle| !handle.is_closed())
+        let found = Arc::clone(&self.state.lock().open.get(name)?.handle);
+        if found.is_usable() {
+            return Some(found);
+        }
+        self.forget_handle(name, &found);
+        None
+    }
+
+    /// Lets go of a handle.
+    pub(super) fn forget_handle(&self, name: &str, handle: &Watched) {
+        let mut state = self.state.lock();
+        let is_this = |open: &&Opened| std::ptr::eq(Arc::as_ptr(&open.handle), handle);
+        if state.open.get(name).filter(is_this).is_some() {
+            let gone = state.set_open(name, None);
+            drop(state);
+            drop(gone);
+        }
     }
 
     pub(super) fn opened(&self, name: &str, handle: Arc<Watched>) {
-        let mut state = self.state.lock();
-        state.open.retain(|(open, _)| open != name);
-        state.open.push((name.to_owned(), handle));
+        let before = self.state.lock().set_open(name, Some(handle));
+        drop(before);
     }
 
     pub(super) fn add(&self, name: &str, known: Known, handle: Option<Arc<Watched>>) {
-        self.state.lock().known.insert(name.to_owned(), known);
-        if let Some(handle) = handle {
-            self.opened(name, handle);
-        }
+        let mut state = self.state.lock();
+        let before = state.known.insert(name.to_owned(), known);
+        let open = state.set_open(name, handle);
+        drop(state);
+        drop((before, open));
     }
 
     pub(super) fn remove(&self, name: &str) {
         let mut state = self.state.lock();
-        state.known.remove(name);
-        state.open.retain(|(open, _)| open != name);
+        let known = state.known.remove(name);
+        let open = state.set_open(name, None);
+        drop(state);
+        drop((known, open));
+    }
+
+    /// A store has another name: also for its unfinished copies.
+    pub(super) fn rename(&self, from: &str, to: &str, known: Known) {
+        self.remove(from);
+        self.add(to, known, None);
+        for copy in self.state.lock().known.values() {
+            copy.rules.follow(from, to);
+        }
+    }
+
+    /// After an error nobody knows what was done: asks the engine which of `names`, which are
+    /// claimed, are its stores. If it does not say, all stays as it is.
+    pub(super) fn ask(&self, engine: &Arc<dyn Engine>, names: &[&str]) {
+        let Ok(listed) = engine.list() else {
+            return;
+        };
+        for name in names {
+            // Lets go of a handle that the error has ended.
+            drop(self.handle(name));
+            let found = listed.iter().find(|info| info.name == *name);
+            let known = self.state.lock().known.get(*name).cloned();
+            match (found, known) {
+                (Some(info), None) => {
+                    let known = Known::new(Arc::clone(engine), info.options.clone());
+                    self.add(name, known, None);
+                }
+                (None, Some(known)) if Arc::ptr_eq(&known.engine, engine) => self.remove(name),
+                _ => {}
+            }
+        }
     }
 
     pub(super) fn list(&self) -> Result<Vec<StoreInfo>> {
@@ -272,16 +326,26 @@ impl Names {
             .collect())
     }
 
-    /// Accepts nothing more. Returns what was open, in the order of opening, and the engines: none
-    /// of either the second time.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
+    /// Accepts nothing more, and waits for what others do. Returns what was open, in the order of
+    /// opening, and the engines: none of either the second time.
     pub(super) fn close(&self) -> (Vec<Arc<Watched>>, Vec<Arc<dyn Engine>>) {
+        let thread = thread::current().id();
+        let is_waited_for = |owner: &Owner| !owner.aside && owner.thread != thread;
         let mut state = self.state.lock();
         state.closed = true;
-        while !state.claimed.is_empty() {
+        while state.claimed.values().any(is_waited_for) {
             self.released.wait(&mut state);
         }
         let open = std::mem::take(&mut state.open);
-        let handles = open.into_iter().map(|(_, handle)| handle).collect();
-        (handles, std::mem::take(&mut state.engines))
+        let engines = std::mem::take(&mut state.engines);
+        drop(state);
+        let mut open: Vec<_> = open.into_values().collect();
+        open.sort_unstable_by_key(|open| open.at);
+        let handles = open.into_iter().map(|open| open.handle).collect();
+        (handles, engines)
     }
 }

@@ -5,15 +5,74 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::names::Rules;
+use super::rules::Rules;
 use super::watched::{Context, check_writable, with_time};
+use crate::domain::event::KEY_BYTES_MAX;
 use crate::domain::{
     Cursor, Direction, Entry, Error, ErrorKind, EventKind, KeyRange, Operation, Put, Result, Store,
     Transaction, View, WriteView,
 };
 
-/// The keys that a transaction has written in each store, and whether they were put.
-type Changes = BTreeMap<String, BTreeMap<Bytes, bool>>;
+/// So many keys of each store are noted; what changes more is told without keys.
+const KEYS_MAX: usize = 10_000;
+
+/// What a transaction has written in each store. It is noted also when nobody listens: somebody may
+/// before the commit.
+type Changes = BTreeMap<String, Written>;
+
+/// What a transaction has written in a store.
+#[derive(Debug)]
+struct Written {
+    rules: Arc<Rules>,
+    /// The keys, and whether they were put. None: too many.
+    keys: Option<BTreeMap<Bytes, bool>>,
+    key_bytes: usize,
+}
+
+impl Written {
+    fn note(&mut self, key: &[u8], is_put: bool) {
+        let Some(keys) = &mut self.keys else {
+            return;
+        };
+        self.key_bytes += key.len();
+        if keys.len() >= KEYS_MAX || self.key_bytes > KEY_BYTES_MAX {
+            self.keys = None;
+            return;
+        }
+        keys.insert(Bytes::copy_from_slice(key), is_put);
+    }
+
+    fn event(self) -> EventKind {
+        let Some(keys) = self.keys else {
+            return EventKind::ManyChanged;
+        };
+        let (put, deleted): (Vec<_>, Vec<_>) = keys.into_iter().partition(|(_, is_put)| *is_put);
+        let only_keys = |keys: Vec<(Bytes, bool)>| keys.into_iter().map(|(key, _)| key).collect();
+        EventKind::Changed {
+            put: only_keys(put),
+            deleted: only_keys(deleted),
+        }
+    }
+}
+
+fn note(changes: &mut Changes, rules: &Arc<Rules>, store: &str, key: &[u8], is_put: bool) {
+    if let Some(written) = changes.get_mut(store) {
+        written.note(key, is_put);
+        return;
+    }
+    let mut written = Written {
+        rules: Arc::clone(rules),
+        keys: Some(BTreeMap::new()),
+        key_bytes: 0,
+    };
+    written.note(key, is_put);
+    changes.insert(store.to_owned(), written);
+}
+
+fn read_only(operation: Operation, store: &str) -> Error {
+    let kind = ErrorKind::ReadOnly("the store's options say so");
+    Error::new(operation, kind).store(store)
+}
 
 /// A transaction.
 #[derive(Debug)]
@@ -39,14 +98,6 @@ impl WatchedTransaction {
     }
 }
 
-/// Notes a write, if anybody wants to know.
-fn note(context: &Context, changes: &mut Changes, store: &str, key: &[u8], is_put: bool) {
-    if context.events.is_watched() {
-        let keys = changes.entry(store.to_owned()).or_default();
-        keys.insert(Bytes::copy_from_slice(key), is_put);
-    }
-}
-
 impl View for WatchedTransaction {
     fn entry(&self, key: &[u8]) -> Result<Option<Entry>> {
         self.inner.entry(key)
@@ -67,7 +118,7 @@ impl WriteView for WatchedTransaction {
         check_writable(&context.rules, Operation::Write, &**store)?;
         let put = with_time(&context.rules, &*context.clock, put);
         self.inner.put(key, put)?;
-        note(context, &mut self.changes, store.name(), key, true);
+        note(&mut self.changes, &context.rules, store.name(), key, true);
         Ok(())
     }
 
@@ -75,17 +126,21 @@ impl WriteView for WatchedTransaction {
         let Self { context, store, .. } = self;
         check_writable(&context.rules, Operation::Delete, &**store)?;
         let deleted = self.inner.delete(key)?;
-        note(context, &mut self.changes, store.name(), key, false);
+        note(&mut self.changes, &context.rules, store.name(), key, false);
         Ok(deleted)
     }
 }
 
 impl Transaction for WatchedTransaction {
     fn also(&mut self, store: &str) -> Result<Box<dyn WriteView + '_>> {
-        let known = self.context.names.find(Operation::Begin, store)?;
-        known.rules.check_complete(Operation::Begin, store)?;
+        let operation = Operation::Begin;
+        let names = self.context.names.upgrade();
+        let names = names.ok_or_else(|| Error::new(operation, ErrorKind::Closed).store(store))?;
+        let known = names.find(operation, store)?;
+        known.rules.check_complete(operation, store)?;
+        let engine = self.store.engine_name();
         Ok(Box::new(Part {
-            inner: self.inner.also(store)?,
+            inner: self.inner.also(store).map_err(|e| e.engine(engine))?,
             store: store.to_owned(),
             rules: known.rules,
             context: &self.context,
@@ -96,21 +151,20 @@ impl Transaction for WatchedTransaction {
     fn commit(self: Box<Self>) -> Result<()> {
         let Self {
             inner,
+            store,
             context,
             changes,
-            ..
         } = *self;
+        // They may have become so after the writes.
+        if let Some((name, _)) = changes
+            .iter()
+            .find(|(_, written)| written.rules.is_read_only())
+        {
+            return Err(read_only(Operation::Commit, name).engine(store.engine_name()));
+        }
         inner.commit()?;
-        for (store, keys) in changes {
-            context.events.publish(&store, || {
-                let (put, deleted): (Vec<_>, Vec<_>) =
-                    keys.into_iter().partition(|(_, is_put)| *is_put);
-                let only_keys = |keys: Vec<(Bytes, bool)>| keys.into_iter().map(|(key, _)| key);
-                EventKind::Changed {
-                    put: only_keys(put).collect(),
-                    deleted: only_keys(deleted).collect(),
-                }
-            });
+        for (store, written) in changes {
+            context.events.publish(&store, || written.event());
         }
         Ok(())
     }
@@ -131,11 +185,10 @@ struct Part<'a> {
 
 impl Part<'_> {
     fn check_writable(&self, operation: Operation) -> Result<()> {
-        if !self.rules.is_read_only() {
-            return Ok(());
+        if self.rules.is_read_only() {
+            return Err(read_only(operation, &self.store));
         }
-        let kind = ErrorKind::ReadOnly("the store's options say so");
-        Err(Error::new(operation, kind).store(&self.store))
+        Ok(())
     }
 }
 
@@ -158,14 +211,14 @@ impl WriteView for Part<'_> {
         self.check_writable(Operation::Write)?;
         let put = with_time(&self.rules, &*self.context.clock, put);
         self.inner.put(key, put)?;
-        note(self.context, self.changes, &self.store, key, true);
+        note(self.changes, &self.rules, &self.store, key, true);
         Ok(())
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<bool> {
         self.check_writable(Operation::Delete)?;
         let deleted = self.inner.delete(key)?;
-        note(self.context, self.changes, &self.store, key, false);
+        note(self.changes, &self.rules, &self.store, key, false);
         Ok(deleted)
     }
 }

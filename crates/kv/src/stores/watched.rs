@@ -1,13 +1,13 @@
 //! A store as the [`MultiStore`](crate::MultiStore) hands it out: it keeps to what the store was
 //! told, and tells what happens.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use nexusbase_io::Clock;
 
-use super::names::{Names, Rules};
+use super::names::Names;
+use super::rules::Rules;
 use super::transaction::WatchedTransaction;
 use crate::domain::{
     Capabilities, Cursor, Direction, Entry, Error, ErrorKind, EventKind, Events, Expected,
@@ -19,7 +19,6 @@ use crate::domain::{
 #[derive(Debug)]
 pub(super) struct Watched {
     store: Arc<dyn Store>,
-    closed: AtomicBool,
     pub(super) context: Context,
 }
 
@@ -27,7 +26,8 @@ pub(super) struct Watched {
 #[derive(Clone, Debug)]
 pub(super) struct Context {
     pub(super) rules: Arc<Rules>,
-    pub(super) names: Arc<Names>,
+    /// Names know the open stores; stores that knew the names would keep all of it for ever.
+    pub(super) names: Weak<Names>,
     pub(super) events: Arc<Events>,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -56,7 +56,7 @@ impl Watched {
     pub(super) fn new(
         store: Arc<dyn Store>,
         rules: Arc<Rules>,
-        names: Arc<Names>,
+        names: Weak<Names>,
         events: Arc<Events>,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -66,11 +66,7 @@ impl Watched {
             events,
             clock,
         };
-        Self {
-            store,
-            closed: AtomicBool::default(),
-            context,
-        }
+        Self { store, context }
     }
 
     /// The engine's store, which knows no rules.
@@ -78,8 +74,10 @@ impl Watched {
         &*self.store
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+    /// Whether it can still be used; also the engine, or somebody who asked the engine, can have
+    /// ended it.
+    pub(super) fn is_usable(&self) -> bool {
+        self.store.is_open()
     }
 
     pub(super) fn check_complete(&self) -> Result<()> {
@@ -168,6 +166,10 @@ impl Store for Watched {
         self.store.capabilities()
     }
 
+    fn is_open(&self) -> bool {
+        self.is_usable()
+    }
+
     fn write(&self, writes: &[Write<'_>]) -> Result<()> {
         self.check_writable(Operation::Write)?;
         if self.context.rules.has_ttl() {
@@ -224,12 +226,25 @@ impl Store for Watched {
     }
 
     fn close(&self) -> Result<()> {
-        self.closed.store(true, Ordering::Release);
-        self.store.close()
+        let closed = self.store.close();
+        if !self.is_usable()
+            && let Some(names) = self.context.names.upgrade()
+        {
+            names.forget_handle(self.store.name(), self);
+        }
+        closed
     }
 
     fn compact(&self) -> Result<bool> {
         self.store.compact()
+    }
+
+    fn expire(&self, key: &[u8], expires_ms: Option<u64>) -> Result<()> {
+        self.check_writable(Operation::Expire)?;
+        // The engine's: here "never" would become the time that the store was told.
+        self.store.expire(key, expires_ms)?;
+        self.publish_key(key, true);
+        Ok(())
     }
 
     fn transactional(&self) -> Option<&dyn Transactional> {

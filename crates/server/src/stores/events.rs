@@ -75,15 +75,16 @@ impl Listening {
     }
 
     /// Under this name there is no store any more.
-    fn is_last(&self, kind: &EventKind) -> bool {
-        let is_end = matches!(kind, EventKind::Dropped | EventKind::Renamed { .. });
-        is_end && self.store.is_some()
+    fn is_last(&self, event: &Event) -> bool {
+        let is_end = matches!(event.kind, EventKind::Dropped | EventKind::Renamed { .. });
+        // Another may have got this name.
+        is_end && self.store.as_ref() == Some(&event.store)
     }
 
     fn message(&mut self, next: Next) -> Option<Message> {
         match next {
             Next::Event(event) => {
-                self.ended = self.is_last(&event.kind);
+                self.ended = self.is_last(&event);
                 message(event)
             }
             Next::Lost(count) => {
@@ -139,6 +140,7 @@ fn message(event: Event) -> Option<Message> {
             let more = json!({"put": keys(put), "deleted": keys(deleted)});
             ("changed", more)
         }
+        EventKind::ManyChanged => ("many-changed", Value::Null),
         EventKind::Cleared => ("cleared", Value::Null),
         EventKind::Dropped => ("dropped", Value::Null),
         EventKind::Renamed { to } => ("renamed", json!({"to": to})),
@@ -167,9 +169,10 @@ fn written(name: &str, data: Map<String, Value>) -> Message {
 /// Listen to a store
 ///
 /// Server-sent events (`text/event-stream`), from now on: `created`, `changed` (with the keys in
-/// `put` and `deleted`), `cleared`, `dropped`, `renamed` (with `to`), `version-taken` and `restored`
-/// (with `version`), `version-deleted` (with `number`), `compacted` (with `before` and `after`, in
-/// bytes), and `lost` (with `count`) when the caller was too slow to hear everything. Data is JSON
+/// `put` and `deleted`), `many-changed` (too many keys to name them: read again), `cleared`,
+/// `dropped`, `renamed` (with `to`; also when another store gets the name that is listened to),
+/// `version-taken` and `restored` (with `version`), `version-deleted` (with `number`), `compacted`
+/// (with `before` and `after`, in bytes), and `lost` (with `count`) when the caller was too slow to hear everything. Data is JSON
 /// and names the `store`. Every 15 seconds there is a comment at least. The stream ends when the
 /// store is dropped or renamed, and when the server stops.
 #[utoipa::path(

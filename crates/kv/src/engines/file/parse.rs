@@ -291,6 +291,8 @@ struct WireCopy {
     store: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u64>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    token: String,
 }
 
 /// What a version file says of its version.
@@ -319,6 +321,7 @@ impl From<WireOptions> for StoreOptions {
             copy_of: wire.copy_of.map(|copy| CopyMark {
                 store: copy.store,
                 version: copy.version,
+                token: copy.token,
             }),
             labels: wire.labels,
         }
@@ -335,6 +338,7 @@ impl From<&StoreOptions> for WireOptions {
             copy_of: options.copy_of.as_ref().map(|copy| WireCopy {
                 store: copy.store.clone(),
                 version: copy.version,
+                token: copy.token.clone(),
             }),
             labels: options.labels.clone(),
         }

@@ -199,6 +199,10 @@ impl Store for LsmStore {
         CAPABILITIES
     }
 
+    fn is_open(&self) -> bool {
+        self.life.check().is_ok()
+    }
+
     fn write(&self, writes: &[Write<'_>]) -> Result<()> {
         let operation = Operation::Write;
         self.check(operation)?;

@@ -133,6 +133,10 @@ impl Store for PlainStore {
         less(self.0.capabilities())
     }
 
+    fn is_open(&self) -> bool {
+        self.0.is_open()
+    }
+
     fn write(&self, writes: &[Write<'_>]) -> Result<()> {
         self.0.write(writes)
     }

@@ -73,6 +73,8 @@ pub(super) fn store(value: &Value) -> Outcome<StoreShown> {
     let copy_of = optional_text(value, "unfinished_copy_of").map(|store| CopyMark {
         store,
         version: None,
+        // The server does not tell it.
+        token: String::new(),
     });
     let info = StoreInfo {
         name: text(value, "name")?,
