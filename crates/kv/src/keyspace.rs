@@ -16,6 +16,8 @@ mod backing;
 mod handle;
 mod reads;
 mod state;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod versions;
 mod view;
@@ -31,6 +33,9 @@ pub(crate) use state::{Change, State};
 
 use crate::domain::{Entry, Error, ErrorKind, Operation, Result};
 use reads::ReadSet;
+
+/// More changes than these are worked in beside the readers, who would wait too long.
+const CHANGES_AT_ONCE: usize = 1000;
 
 /// The newest state of a store, and the one way to change it.
 #[derive(Debug)]
@@ -109,10 +114,25 @@ impl<B: Backing> Keyspace<B> {
         if changes.is_empty() {
             return Ok(());
         }
-        self.backing.append(&changes)?;
-        self.publish(changes);
+        self.append(changes)?;
         drop(turn);
         self.backing.settle(self)
+    }
+
+    /// Lets `choose` say what to change of the newest state, as one step.
+    pub(crate) fn change<'k, T>(
+        &self,
+        choose: impl FnOnce(&State) -> (Vec<Change<&'k [u8]>>, T),
+    ) -> Result<T> {
+        let turn = self.turn.lock();
+        let (changes, answer) = choose(&self.state());
+        if changes.is_empty() {
+            return Ok(answer);
+        }
+        self.append(changes)?;
+        drop(turn);
+        self.backing.settle(self)?;
+        Ok(answer)
     }
 
     /// Lets `decide` look at what is under `key`, and makes the change that it wants, as one step.
@@ -126,9 +146,7 @@ impl<B: Backing> Keyspace<B> {
         let Some(change) = change else {
             return Ok(answer);
         };
-        let changes = vec![change];
-        self.backing.append(&changes)?;
-        self.publish(changes);
+        self.append(vec![change])?;
         drop(turn);
         self.backing.settle(self)?;
         Ok(answer)
@@ -150,8 +168,20 @@ impl<B: Backing> Keyspace<B> {
         Ok(answer)
     }
 
-    fn publish(&self, changes: Vec<Change<&[u8]>>) {
-        let cleared = self.state.write().apply(changes, || self.now_ms());
-        drop(cleared);
+    /// Makes changes durable, and then seen. Within the turn.
+    fn append(&self, changes: Vec<Change<&[u8]>>) -> Result<()> {
+        // No copy of the state is left when it is changed: what two share has to be copied.
+        self.backing.append(&self.state(), &changes)?;
+        if changes.len() > CHANGES_AT_ONCE {
+            // Nobody else changes the state, so it may be worked on beside those who read it.
+            let mut next = self.state();
+            let cleared = next.apply(changes, || self.now_ms());
+            let before = std::mem::replace(&mut *self.state.write(), next);
+            drop((cleared, before));
+        } else {
+            let cleared = self.state.write().apply(changes, || self.now_ms());
+            drop(cleared);
+        }
+        Ok(())
     }
 }

@@ -394,7 +394,8 @@ fn a_write_whose_sync_failed_stops_writes_until_the_store_is_opened_again() {
     let disk = prepared();
     let engine = ready(&disk);
     let store = engine.open("s").unwrap();
-    disk.fail_at(1, FaultKind::Io);
+    // First it is looked whether the file is still the store's.
+    disk.fail_at(2, FaultKind::Io);
     store.set(b"a", b"new").unwrap_err();
     let error = store.set(b"z", b"1").unwrap_err();
     assert!(

@@ -9,7 +9,9 @@
 //! there whole or not at all. Damage is found by checksums: what is damaged is set aside and
 //! reported, everything else is kept, and no value is given out that was not written for its key.
 //! After a write of which nobody knows what became of it, a store refuses writes until it is opened
-//! again. Does not: keep stores that are larger than memory; lock single files against editors.
+//! again. When somebody else changes the file of an open store, it is written anew, but what a power
+//! cut takes before that was noticed is lost. Does not: keep stores that are larger than memory; lock
+//! single files against editors.
 //!
 //! # Locks
 //!
@@ -28,6 +30,7 @@
 mod aside;
 mod backing;
 mod check;
+mod cut;
 mod image;
 mod line;
 mod load;
@@ -38,6 +41,7 @@ mod reader;
 mod report;
 mod scan;
 mod settle;
+mod strange;
 mod versions;
 
 use std::collections::BTreeMap;
@@ -52,8 +56,8 @@ use crate::domain::{
     Capabilities, CheckMode, CheckReport, Engine, Error, ErrorKind, Events, Limits, Operation,
     Result, Store, StoreInfo, StoreOptions, Transactions, check_name,
 };
-use crate::keyspace::KeyspaceStore;
-use backing::{Common, FileBacking, Health, failed};
+use crate::keyspace::{Backing, KeyspaceStore};
+use backing::{Common, FileBacking, failed};
 use names::{Kind, classify};
 
 /// The engine's name.
@@ -206,7 +210,7 @@ impl FileEngine {
             return Ok(Arc::clone(handle));
         }
         // It was closed, but a writer that was before that may still be at work.
-        end(slot, Health::Closed)?;
+        close(slot)?;
         self.settle(operation)?;
         let keyspace = open::open(&self.common, operation, store)?;
         let handle = Arc::new(KeyspaceStore::new(store, NAME, Arc::new(keyspace)));
@@ -255,6 +259,33 @@ impl FileEngine {
         Ok(())
     }
 
+    /// Renames a store's main file, durably. Its handle ends when it may have another name.
+    fn move_main(
+        &self,
+        operation: Operation,
+        slot: &mut Option<Handle>,
+        [from, to]: [&Path; 2],
+    ) -> Result<()> {
+        let fs = &self.common.env.fs;
+        let unsettled = self.unsettled(operation);
+        let mut outcome = Ok(());
+        end_after(slot, || {
+            let renamed = fs.rename(from, to);
+            match renamed {
+                Err(error) if fs.exists(from).is_ok_and(|is_there| is_there) => {
+                    Err(unsettled(error))
+                }
+                renamed => {
+                    outcome = renamed;
+                    Ok(())
+                }
+            }
+        })?;
+        outcome
+            .and_then(|()| fs.sync_dir(&self.common.folder))
+            .map_err(unsettled)
+    }
+
     /// Notes that something was left half done.
     fn unsettled(&self, operation: Operation) -> impl Fn(io::Error) -> Error {
         move |error| {
@@ -268,20 +299,39 @@ fn is_open(handle: Option<&Handle>) -> bool {
     handle.is_some_and(|handle| handle.life().check().is_ok())
 }
 
-/// Ends a store's handle. Returns when no writer is at work, and none ever will be.
-fn end(slot: &mut Option<Handle>, health: Health) -> Result<()> {
+/// Makes sure that the file that has the store's name is the one that it writes.
+fn keep_own_file(handle: &Handle, operation: Operation) -> Result<()> {
+    let keyspace = handle.keyspace();
+    keyspace.replace(|newest| {
+        let own = keyspace.backing().keep_own_file(operation, newest);
+        own.map(|()| (None, ()))
+    })
+}
+
+/// Closes a store's handle. Returns when no writer is at work, and none ever will be.
+fn close(slot: &mut Option<Handle>) -> Result<()> {
     let Some(handle) = slot.take() else {
         return Ok(());
     };
-    match &health {
-        Health::Gone => handle.life().end(),
-        _ => handle.life().close(),
-    }
+    handle.life().close();
+    let keyspace = handle.keyspace();
+    keyspace.replace(|newest| keyspace.backing().close(newest).map(|()| (None, ())))
+}
+
+/// Lets `work` take a store away, while nobody writes, and then ends its handle. If `work` fails, all
+/// is as before, and the handle goes on.
+fn end_after(slot: &mut Option<Handle>, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let Some(handle) = slot.as_ref() else {
+        return work();
+    };
     let keyspace = handle.keyspace();
     keyspace.replace(|_| {
-        keyspace.backing().end(health);
+        keyspace.backing().end_after(work)?;
+        handle.life().end();
         Ok((None, ()))
-    })
+    })?;
+    *slot = None;
+    Ok(())
 }
 
 impl Engine for FileEngine {
@@ -321,13 +371,9 @@ impl Engine for FileEngine {
             self.settle(operation)?;
             let _names = self.names.lock();
             self.must_be_own(operation, store)?;
-            end(slot, Health::Gone)?;
-            let fs = &self.common.env.fs;
             let path = |kind| self.common.path(store, kind);
             let unsettled = self.unsettled(operation);
-            fs.rename(&path(Kind::Main), &path(Kind::Dropped))
-                .and_then(|()| fs.sync_dir(&self.common.folder))
-                .map_err(&unsettled)?;
+            self.move_main(operation, slot, [&path(Kind::Main), &path(Kind::Dropped)])?;
             // It is dropped. What cannot be removed now is removed later.
             let others = self.common.others(store);
             let removed = others.and_then(|kinds| self.common.finish_drop(store, &kinds));
@@ -348,13 +394,15 @@ impl Engine for FileEngine {
             let _names = self.names.lock();
             self.must_be_own(operation, from)?;
             self.must_be_free(operation, to)?;
-            end(slot, Health::Gone)?;
-            let kinds = self.common.others(from).map_err(failed(operation))?;
-            let fs = &self.common.env.fs;
+            if let Some(handle) = slot.as_ref() {
+                // What is given another name is to be its own.
+                keep_own_file(handle, operation)?;
+            }
             let path = |store| self.common.path(store, Kind::Main);
-            fs.rename(&path(from), &path(to))
-                .and_then(|()| fs.sync_dir(&self.common.folder))
-                .and_then(|()| self.common.follow(from, to, &kinds))
+            self.move_main(operation, slot, [&path(from), &path(to)])?;
+            let kinds = self.common.others(from);
+            kinds
+                .and_then(|kinds| self.common.follow(from, to, &kinds))
                 .map_err(self.unsettled(operation))
         };
         if from == to {
@@ -396,10 +444,12 @@ impl Engine for FileEngine {
         self.with(operation, store, |slot| {
             let was_open = is_open(slot.as_ref());
             let handle = self.handle(operation, store, slot)?;
-            let backing = handle.keyspace().backing();
+            let keyspace = handle.keyspace();
+            let backing = keyspace.backing();
             let upkeep = backing.upkeep.lock();
+            keep_own_file(&handle, operation)?;
             let outcome = loop {
-                match backing.rewrite(handle.keyspace(), operation, Some(options)) {
+                match backing.rewrite(keyspace, operation, Some(options)) {
                     Ok(false) => {}
                     Ok(true) => break Ok(()),
                     Err(error) => break Err(error),
@@ -407,7 +457,7 @@ impl Engine for FileEngine {
             };
             drop(upkeep);
             if !was_open {
-                end(slot, Health::Closed)?;
+                close(slot)?;
             }
             outcome
         })
@@ -433,7 +483,7 @@ impl Engine for FileEngine {
         let stores = self.stores.lock().take();
         let mut outcome = Ok(());
         for slot in stores.into_iter().flatten().map(|(_, slot)| slot) {
-            let closed = end(&mut slot.lock(), Health::Closed);
+            let closed = close(&mut slot.lock());
             outcome = outcome.and(closed);
         }
         drop(self.lock.lock().take());

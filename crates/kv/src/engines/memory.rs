@@ -219,7 +219,7 @@ impl Backing for Versions {
         CAPABILITIES
     }
 
-    fn append(&self, _changes: &[Change<&[u8]>]) -> Result<()> {
+    fn append(&self, _newest: &State, _changes: &[Change<&[u8]>]) -> Result<()> {
         Ok(())
     }
 
@@ -266,7 +266,7 @@ impl Backing for Versions {
             .ok_or_else(|| gone(Operation::DeleteVersion, version))
     }
 
-    fn close(&self) -> Result<()> {
+    fn close(&self, _newest: &State) -> Result<()> {
         Ok(())
     }
 }

@@ -11,8 +11,8 @@ use crate::domain::{Capabilities, Result, Version};
 pub(crate) trait Backing: Debug + Send + Sync + Sized + 'static {
     fn capabilities(&self) -> Capabilities;
 
-    /// Makes changes durable before anybody sees them. Within the writer's turn.
-    fn append(&self, changes: &[Change<&[u8]>]) -> Result<()>;
+    /// Makes changes of `newest` durable before anybody sees them. Within the writer's turn.
+    fn append(&self, newest: &State, changes: &[Change<&[u8]>]) -> Result<()>;
 
     /// Looks after itself when a commit is over. Without the turn.
     fn settle(&self, keyspace: &Keyspace<Self>) -> Result<()> {
@@ -35,10 +35,10 @@ pub(crate) trait Backing: Debug + Send + Sync + Sized + 'static {
     /// The state that a version is; `stamp` for its cells, if they have none of this keyspace.
     fn read_version(&self, version: &Version, stamp: u64) -> Result<State>;
 
-    /// Makes `state`, which version `of` is, the newest one, durably, and keeps it as a new version.
+    /// Makes `state` the newest one in the place of `newest`, durably, and keeps it as a new version.
     /// Within the writer's turn.
-    fn restore(&self, state: &State, of: &Version, label: Label<'_>) -> Result<Version> {
-        let _ = of;
+    fn restore(&self, newest: &State, state: &State, label: Label<'_>) -> Result<Version> {
+        let _ = newest;
         self.take_version(state, label)
     }
 
@@ -56,7 +56,7 @@ pub(crate) trait Backing: Debug + Send + Sync + Sized + 'static {
 
     /// Makes everything durable; nothing is asked of it afterwards but reading. Within the writer's
     /// turn.
-    fn close(&self) -> Result<()>;
+    fn close(&self, newest: &State) -> Result<()>;
 }
 
 /// What is said of a new version.

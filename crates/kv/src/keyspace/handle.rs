@@ -204,7 +204,7 @@ impl<B: Backing> Store for KeyspaceStore<B> {
         }
         self.shared.life.close();
         let keyspace = &self.shared.keyspace;
-        self.named(keyspace.replace(|_| keyspace.backing().close().map(|()| (None, ()))))
+        self.named(keyspace.replace(|newest| keyspace.backing().close(newest).map(|()| (None, ()))))
     }
 
     fn compact(&self) -> Result<bool> {

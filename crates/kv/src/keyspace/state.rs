@@ -8,8 +8,8 @@ use bytes::Bytes;
 use crate::btree::{BTree, Cursor};
 use crate::domain::{Direction, Entry, KeyRange};
 
-/// So many expired entries go with each commit, so that they never pile up and no commit pays
-/// for all.
+/// So many expired entries at least go with each commit, or twice as many as it has changes: they
+/// never pile up, and no commit pays for all.
 const EXPIRED_PER_COMMIT: usize = 16;
 
 /// A change of one key, or of all.
@@ -175,6 +175,7 @@ impl State {
         now_ms: impl FnOnce() -> u64,
     ) -> Option<Self> {
         self.stamp += 1;
+        let most = EXPIRED_PER_COMMIT.max(changes.len().saturating_mul(2));
         let mut cleared = None;
         for change in changes {
             match change {
@@ -192,7 +193,7 @@ impl State {
             }
         }
         if !self.expiring.is_empty() {
-            self.drop_expired(now_ms(), EXPIRED_PER_COMMIT);
+            self.drop_expired(now_ms(), most);
         }
         cleared
     }

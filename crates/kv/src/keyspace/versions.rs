@@ -13,17 +13,25 @@ impl<B: Backing> KeyspaceStore<B> {
         found.ok_or_else(|| Error::new(operation, ErrorKind::VersionNotFound(id.clone())))
     }
 
+    /// Checks that no version has that name. When nobody knows, it is not free.
+    fn must_be_free(&self, name: &str) -> Result<()> {
+        let operation = Operation::TakeVersion;
+        match self.find(operation, &VersionId::Name(name.to_owned())) {
+            Ok(_) => {
+                let kind = ErrorKind::VersionExists(name.to_owned());
+                Err(Error::new(operation, kind))
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::VersionNotFound(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     fn take(&self, name: Option<&str>, note: &str) -> Result<Version> {
         check_version(name, note)?;
         let keyspace = &self.shared.keyspace;
         keyspace.replace(|newest| {
-            if let Some(name) = name
-                && self
-                    .find(Operation::TakeVersion, &VersionId::Name(name.to_owned()))
-                    .is_ok()
-            {
-                let kind = ErrorKind::VersionExists(name.to_owned());
-                return Err(Error::new(Operation::TakeVersion, kind));
+            if let Some(name) = name {
+                self.must_be_free(name)?;
             }
             let time_ms = keyspace.now_ms();
             let label = Label {
@@ -53,7 +61,7 @@ impl<B: Backing> KeyspaceStore<B> {
                 note: &note,
                 time_ms,
             };
-            let version = keyspace.backing().restore(&state, &of, label)?;
+            let version = keyspace.backing().restore(newest, &state, label)?;
             Ok((Some(state), version))
         })
     }

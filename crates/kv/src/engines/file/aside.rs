@@ -12,7 +12,7 @@ use super::line;
 use super::parse::{Body, Text, parse};
 use super::reader::{Lines, read};
 use super::report::{Fault, Finding, Report};
-use crate::keyspace::Change;
+use crate::keyspace::{Change, State};
 
 /// A record, as it is read.
 #[derive(Deserialize)]
@@ -21,6 +21,8 @@ struct Record<'a> {
     /// The store's.
     id: Option<String>,
     line: Option<u64>,
+    /// What was under the key when an edit was set aside.
+    was: Option<String>,
     #[serde(borrow)]
     text: Text<'a>,
 }
@@ -31,6 +33,41 @@ pub(super) struct Edit {
     pub(super) change: Change,
     /// Where it was, for people.
     pub(super) place: String,
+    /// What was under its key when it was set aside, if it is known.
+    was: Option<String>,
+    /// The record.
+    pub(super) line: Vec<u8>,
+}
+
+impl Edit {
+    /// Whether something else is under its key than when it was set aside: what was written since is
+    /// newer than the edit.
+    pub(super) fn is_outdated(&self, now: Before<'_>) -> bool {
+        let key = match &self.change {
+            Change::Put(key, _) | Change::Delete(key) => key,
+            Change::Clear => return false,
+        };
+        self.was.as_ref().is_some_and(|was| *was != now.print(key))
+    }
+}
+
+/// A state at some time.
+#[derive(Clone, Copy)]
+pub(super) struct Before<'a> {
+    pub(super) state: &'a State,
+    pub(super) now_ms: u64,
+}
+
+impl Before<'_> {
+    /// Says in few bytes what is under `key`.
+    fn print(self, key: &[u8]) -> String {
+        let Some(cell) = self.state.live(key, self.now_ms) else {
+            return "nothing".to_owned();
+        };
+        let mut text = Vec::new();
+        line::put(&mut text, key, cell.entry.as_put());
+        format!("{:08x}", crc32c::crc32c(&text))
+    }
 }
 
 /// What was set aside.
@@ -42,13 +79,15 @@ pub(super) struct Aside {
     pub(super) rest_lines: u64,
 }
 
-/// Adds what `report` says of `from` to the file at `to`, and makes that durable.
+/// Adds what `report` says of `from` to the file at `to`, and makes that durable. `before` is what
+/// counts instead.
 pub(super) fn append(
     fs: &Arc<dyn io::Fs>,
     to: &Path,
     from: &Arc<dyn io::File>,
     report: &Report,
     id: &str,
+    before: Before<'_>,
 ) -> io::Result<()> {
     let mut findings = report
         .findings
@@ -71,7 +110,7 @@ pub(super) fn append(
     }
     for finding in findings {
         let bytes = read(&**from, finding.offset, finding.length)?;
-        record(&mut out, finding, &bytes, id);
+        record(&mut out, finding, &bytes, id, before);
         if out.len() > 1 << 20 {
             file.write_at(&out, at)?;
             at += out.len() as u64;
@@ -83,7 +122,7 @@ pub(super) fn append(
     fs.sync_dir(to.parent().unwrap_or(Path::new("")))
 }
 
-fn record(out: &mut Vec<u8>, finding: &Finding, bytes: &[u8], id: &str) {
+fn record(out: &mut Vec<u8>, finding: &Finding, bytes: &[u8], id: &str, before: Before<'_>) {
     out.extend_from_slice(b"{\"damaged\":");
     line::string(out, finding.fault.word().as_bytes());
     out.extend_from_slice(b",\"id\":");
@@ -94,6 +133,12 @@ fn record(out: &mut Vec<u8>, finding: &Finding, bytes: &[u8], id: &str) {
     line::number(out, finding.offset);
     out.extend_from_slice(b",\"why\":");
     line::string(out, finding.why.as_bytes());
+    if finding.fault == Fault::Edited
+        && let Some(Change::Put(key, _) | Change::Delete(key)) = change(bytes)
+    {
+        out.extend_from_slice(b",\"was\":");
+        line::string(out, before.print(&key).as_bytes());
+    }
     out.extend_from_slice(b",\"text\":");
     line::text(out, bytes);
     out.extend_from_slice(b"}\n");
@@ -107,7 +152,7 @@ pub(super) fn read_all(fs: &Arc<dyn io::Fs>, path: &Path) -> io::Result<Option<A
         Err(error) => return Err(error),
     };
     let length = file.len()?;
-    let mut lines = Lines::new(file, length);
+    let mut lines = Lines::records(file, length);
     let mut aside = Aside::default();
     while let Some(raw) = lines.next()? {
         if raw.bytes.iter().all(u8::is_ascii_whitespace) {
@@ -129,14 +174,24 @@ fn edit(line: &[u8]) -> Option<Edit> {
     if record.damaged != Fault::Edited.word() {
         return None;
     }
-    let change = match parse(&record.text.into_vec()).ok()?.body {
-        Body::Put(key, entry) => Change::Put(key, entry),
-        Body::Delete(key) => Change::Delete(key),
-        _ => return None,
-    };
-    let line = record.line.unwrap_or_default();
-    let place = format!("what was line {line}");
-    Some(Edit { change, place })
+    let change = change(&record.text.into_vec())?;
+    let number = record.line.unwrap_or_default();
+    let place = format!("what was line {number}");
+    Some(Edit {
+        change,
+        place,
+        was: record.was,
+        line: line.to_vec(),
+    })
+}
+
+/// What an edited line changes.
+fn change(line: &[u8]) -> Option<Change> {
+    match parse(line).ok()?.body {
+        Body::Put(key, entry) => Some(Change::Put(key, entry)),
+        Body::Delete(key) => Some(Change::Delete(key)),
+        _ => None,
+    }
 }
 
 /// The id of the store whose lines are in the file at `path`, if a record says it.

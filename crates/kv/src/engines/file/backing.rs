@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use nexusbase_io::{self as io, Env};
 use parking_lot::{Mutex, MutexGuard};
@@ -94,7 +95,12 @@ pub(super) struct FileBacking {
     pub(super) versions: Mutex<()>,
     /// The length of the file.
     pub(super) disk_bytes: AtomicU64,
-    pub(super) damage: Vec<String>,
+    /// Of the store; it never changes.
+    pub(super) id: String,
+    /// Lock `kv.file.damage`: what was found when it was opened, and since.
+    pub(super) damage: Mutex<Vec<String>>,
+    /// Lock `kv.file.looked`: when it was last looked whether the file is still the store's.
+    pub(super) looked: Mutex<Duration>,
     has_ended: AtomicBool,
     /// Lock `kv.file.trouble`: why the last rewrite by itself failed.
     pub(super) trouble: Mutex<Option<String>>,
@@ -149,19 +155,28 @@ impl FileBacking {
             common: Arc::clone(common),
             store: store.to_owned(),
             disk_bytes: AtomicU64::new(tail.end),
+            id: tail.header.id.clone(),
             tail: Mutex::new(tail),
             upkeep: Mutex::default(),
             versions: Mutex::default(),
-            damage,
+            damage: Mutex::new(damage),
+            looked: Mutex::new(common.env.clock.monotonic()),
             has_ended: AtomicBool::new(false),
             trouble: Mutex::default(),
         }
     }
 
-    /// From now on nothing is written. Within the writer's turn.
-    pub(super) fn end(&self, health: Health) {
+    /// Lets `work` take the files away. If it succeeds, nothing is written from now on. Within the
+    /// writer's turn.
+    pub(super) fn end_after(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
         // Whoever deletes a version is done, or sees this.
         let _versions = self.versions.lock();
+        work()?;
+        self.end(Health::Gone);
+        Ok(())
+    }
+
+    fn end(&self, health: Health) {
         let mut tail = self.tail.lock();
         if !matches!(tail.health, Health::Gone) {
             tail.health = health;
@@ -185,14 +200,17 @@ impl FileBacking {
     fn put_in_place(&self, tail: &mut Tail, next: Tail) {
         let epoch = tail.epoch + 1;
         *tail = Tail { epoch, ..next };
+        // It works again.
+        *self.trouble.lock() = None;
         self.disk_bytes.store(tail.end, Ordering::Relaxed);
     }
 
-    /// Appends one group and makes it durable.
+    /// Appends one group and makes it durable. `done` is called before anybody else sees the tail.
     pub(super) fn append_group(
         &self,
         operation: Operation,
         write: impl FnOnce(&mut Encoder, u64),
+        done: impl FnOnce(&mut Tail),
     ) -> Result<()> {
         let mut tail = self.tail.lock();
         tail.check(operation)?;
@@ -211,6 +229,7 @@ impl FileBacking {
         }
         tail.end += encoder.bytes.len() as u64;
         tail.chain = encoder.chain;
+        done(&mut tail);
         self.disk_bytes.store(tail.end, Ordering::Relaxed);
         Ok(())
     }
@@ -352,8 +371,10 @@ impl Backing for FileBacking {
         super::CAPABILITIES
     }
 
-    fn append(&self, changes: &[Change<&[u8]>]) -> Result<()> {
-        self.append_group(Operation::Write, |encoder, commit| {
+    fn append(&self, newest: &State, changes: &[Change<&[u8]>]) -> Result<()> {
+        let operation = Operation::Write;
+        self.keep_writable(operation, newest)?;
+        let write = |encoder: &mut Encoder, commit| {
             let Some((last, others)) = changes.split_last() else {
                 return;
             };
@@ -361,7 +382,8 @@ impl Backing for FileBacking {
                 encoder.line(|out| write(out, change));
             }
             encoder.last_line(commit, |out| write(out, last));
-        })
+        };
+        self.append_group(operation, write, |_| {})
     }
 
     fn settle(&self, keyspace: &Keyspace<Self>) -> Result<()> {
@@ -375,7 +397,12 @@ impl Backing for FileBacking {
         let Some(_upkeep) = self.upkeep.try_lock() else {
             return Ok(());
         };
-        if let Err(error) = self.rewrite(keyspace, Operation::Compact, None) {
+        let own = keyspace.replace(|newest| {
+            self.keep_own_file(Operation::Compact, newest)
+                .map(|()| (None, ()))
+        });
+        let done = own.and_then(|()| self.rewrite(keyspace, Operation::Compact, None));
+        if let Err(error) = done {
             // The change is made and durable: this is no failure of it. The next try is not the next
             // write.
             let mut tail = self.tail.lock();
@@ -389,6 +416,10 @@ impl Backing for FileBacking {
 
     fn compact(&self, keyspace: &Keyspace<Self>) -> Result<bool> {
         let _upkeep = self.upkeep.lock();
+        keyspace.replace(|newest| {
+            self.keep_own_file(Operation::Compact, newest)
+                .map(|()| (None, ()))
+        })?;
         let has_expired = {
             let state = keyspace.state();
             state.count(keyspace.now_ms()) < state.len()
@@ -401,12 +432,15 @@ impl Backing for FileBacking {
                 return Ok(false);
             }
         }
-        self.rewrite(keyspace, Operation::Compact, None)?;
+        // Something else may replace the file meanwhile, which does not make it shorter.
+        while !self.rewrite(keyspace, Operation::Compact, None)? {}
         Ok(true)
     }
 
     fn take_version(&self, state: &State, label: Label<'_>) -> Result<Version> {
-        self.write_version(Operation::TakeVersion, state, label)
+        let operation = Operation::TakeVersion;
+        self.keep_own_file(operation, state)?;
+        self.write_version(operation, state, label)
     }
 
     fn versions(&self) -> Result<Vec<Version>> {
@@ -417,12 +451,17 @@ impl Backing for FileBacking {
         self.load_version(version, stamp)
     }
 
-    fn restore(&self, state: &State, of: &Version, label: Label<'_>) -> Result<Version> {
-        let _ = of;
+    fn restore(&self, newest: &State, state: &State, label: Label<'_>) -> Result<Version> {
         let operation = Operation::RestoreVersion;
         self.tail.lock().check(operation)?;
+        self.set_strange_aside(operation, newest)?;
         let version = self.write_version(operation, state, label)?;
-        self.replace_with(operation, state)?;
+        self.replace_with(operation, state).inspect_err(|_| {
+            // Whether the state was replaced is unknown of a broken file: then the version stays.
+            if !matches!(self.tail.lock().health, Health::Broken(_)) {
+                self.take_back(&version);
+            }
+        })?;
         Ok(version)
     }
 
@@ -437,13 +476,16 @@ impl Backing for FileBacking {
     fn damage(&self) -> Vec<String> {
         let trouble = self.trouble.lock().clone();
         let trouble = trouble.map(|why| format!("the last rewrite failed: {why}"));
-        self.damage.iter().cloned().chain(trouble).collect()
+        let damage = self.damage.lock().clone();
+        damage.into_iter().chain(trouble).collect()
     }
 
-    fn close(&self) -> Result<()> {
+    fn close(&self, newest: &State) -> Result<()> {
         // Every change was made durable before it was acknowledged.
+        let outcome = self.keep_own_file(Operation::Close, newest);
+        let _versions = self.versions.lock();
         self.end(Health::Closed);
-        Ok(())
+        outcome
     }
 }
 

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use nexusbase_io as io;
 
-use super::aside::{self, Aside};
-use super::backing::{Health, failed};
+use super::aside::{self, Aside, Before, Edit};
+use super::backing::failed;
 use super::load::{Loaded, load};
 use super::names::Kind;
 use super::open::read_main;
 use super::report::Finding;
-use super::{FileEngine, Handle, end, is_open};
+use super::{FileEngine, Handle, close, is_open};
 use crate::domain::{CheckFinding, CheckReport, Error, ErrorKind, Operation, Result};
 
 const OPERATION: Operation = Operation::Check;
@@ -59,7 +59,7 @@ impl FileEngine {
         };
         let outcome = self.accept_open(&mut report, store, &handle, was_open);
         if !was_open {
-            end(slot, Health::Closed)?;
+            close(slot)?;
         }
         outcome?;
         self.check_versions(&mut report, store)?;
@@ -81,10 +81,14 @@ impl FileEngine {
             let (file, loaded) = self.read(store, Some(handle))?;
             let fs = &self.common.env.fs;
             let to = self.common.path(store, Kind::Damaged);
-            let id = backing.tail.lock().header.id.clone();
-            aside::append(fs, &to, &file, &loaded.report, &id).map_err(&io)?;
+            let state = keyspace.state();
+            let before = Before {
+                state: &state,
+                now_ms: keyspace.now_ms(),
+            };
+            aside::append(fs, &to, &file, &loaded.report, &backing.id, before).map_err(&io)?;
             // What is in memory is right: the file is written anew from it.
-            if !loaded.report.is_clean() || loaded.header.is_none() {
+            if !loaded.report.is_clean() || loaded.is_head_damaged {
                 while !backing.rewrite(keyspace, OPERATION, None)? {}
             }
             self.add(report, store, Kind::Main, &loaded, true);
@@ -92,7 +96,7 @@ impl FileEngine {
             let path = self.common.path(store, Kind::Main).display().to_string();
             report
                 .findings
-                .extend(backing.damage.iter().map(|what| CheckFinding {
+                .extend(backing.damage.lock().iter().map(|what| CheckFinding {
                     place: path.clone(),
                     what: what.clone(),
                     mended: true,
@@ -114,32 +118,47 @@ impl FileEngine {
     ) -> Result<()> {
         let path = self.common.path(store, Kind::Damaged);
         let shown = path.display().to_string();
-        let edits = aside.edits.iter();
-        let changes: Vec<_> = edits.map(|edit| edit.change.borrowed()).collect();
-        if !changes.is_empty() {
-            handle.keyspace().commit(changes)?;
-            self.leave(store, aside).map_err(failed(OPERATION))?;
-        }
-        report
-            .findings
-            .extend(aside.edits.iter().map(|edit| CheckFinding {
+        let keyspace = handle.keyspace();
+        let outdated = keyspace.change(|state| {
+            let now_ms = keyspace.now_ms();
+            let is_outdated = |edit: &Edit| edit.is_outdated(Before { state, now_ms });
+            let outdated: Vec<_> = aside.edits.iter().map(is_outdated).collect();
+            let edits = aside.edits.iter().zip(&outdated);
+            let changes = edits.filter(|(_, is_outdated)| !**is_outdated);
+            let changes = changes.map(|(edit, _)| edit.change.borrowed()).collect();
+            (changes, outdated)
+        })?;
+        let mut left = aside.rest.clone();
+        for (edit, is_outdated) in aside.edits.iter().zip(&outdated) {
+            let what = if *is_outdated {
+                left.extend_from_slice(&edit.line);
+                left.push(b'\n');
+                "it was edited by hand, but its key was changed later, and that stays"
+            } else {
+                "it was edited by hand and is taken over"
+            };
+            report.findings.push(CheckFinding {
                 place: format!("{shown}, {}", edit.place),
-                what: "it was edited by hand and is taken over".to_owned(),
-                mended: true,
-            }));
+                what: what.to_owned(),
+                mended: !*is_outdated,
+            });
+        }
+        if outdated.contains(&false) {
+            self.leave(store, &left).map_err(failed(OPERATION))?;
+        }
         Self::add_rest(report, shown, aside);
         Ok(())
     }
 
     /// Leaves in the file of what was set aside only what was not taken over.
-    fn leave(&self, store: &str, aside: &Aside) -> io::Result<()> {
+    fn leave(&self, store: &str, left: &[u8]) -> io::Result<()> {
         let path = self.common.path(store, Kind::Damaged);
         let fs = &self.common.env.fs;
-        if aside.rest.is_empty() {
+        if left.is_empty() {
             fs.remove(&path)?;
         } else {
             let mut image = self.common.image(store)?;
-            image.file.write_at(&aside.rest, 0)?;
+            image.file.write_at(left, 0)?;
             image.name(&path).map_err(super::image::Named::into_error)?;
         }
         fs.sync_dir(&self.common.folder)
@@ -211,7 +230,7 @@ impl FileEngine {
             mended,
         };
         report.findings.extend(loaded.report.notes.iter().map(note));
-        if loaded.header.is_none() {
+        if loaded.is_head_damaged {
             report.findings.push(CheckFinding {
                 place: path.display().to_string(),
                 what: "its first line is damaged".to_owned(),

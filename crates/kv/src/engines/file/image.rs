@@ -6,7 +6,7 @@ use std::sync::Arc;
 use nexusbase_io as io;
 
 use super::line::{self, Chain, Encoder};
-use super::parse::{Header, split_sum, write_header};
+use super::parse::{Header, split_sum, write_end, write_header};
 use super::reader::Lines;
 use crate::domain::{Direction, KeyRange};
 use crate::keyspace::State;
@@ -63,7 +63,14 @@ impl Image {
                 self.flush()?;
             }
         }
-        self.encoder.last_line(commit, |out| line::end(out, rows));
+        self.encoder
+            .last_line(commit, |out| write_end(out, rows, header));
+        self.flush()
+    }
+
+    /// Writes a first line only.
+    pub(super) fn write_first(&mut self, header: &Header) -> io::Result<()> {
+        self.encoder.line(|out| write_header(out, header));
         self.flush()
     }
 

@@ -181,11 +181,27 @@ pub(super) fn number(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(digits.get(digits.len() - used..).unwrap_or_default());
 }
 
-/// Any bytes: text as a string, others (and text that would be mostly escapes) as base64.
+/// How many bytes escapes add to a text that is written as a string.
+fn escapes(bytes: &[u8]) -> usize {
+    let added = |byte: &u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 1,
+        0..b' ' => 5,
+        _ => 0,
+    };
+    bytes.iter().map(added).sum()
+}
+
+/// So many bytes at most are written for `length` bytes: what can be read by people may be somewhat
+/// longer than base64.
+pub(super) const fn text_max(length: usize) -> usize {
+    length + length / 2 + 24
+}
+
+/// Any bytes: text as a string, others (and text that escapes would make half as long again) as
+/// base64.
 pub(super) fn text(out: &mut Vec<u8>, bytes: &[u8]) {
     let is_text = std::str::from_utf8(bytes).is_ok();
-    let escapes = bytes.iter().filter(|byte| **byte < b' ').count();
-    if is_text && escapes <= bytes.len() / 4 + 4 {
+    if is_text && escapes(bytes) <= bytes.len() / 2 + 8 {
         string(out, bytes);
         return;
     }
@@ -273,6 +289,22 @@ mod tests {
         assert_eq!(shown(|out| text(out, &[1; 6])), "{\"base64\":\"AQEBAQEB\"}");
         assert_eq!(shown(|out| number(out, 0)), "0");
         assert_eq!(shown(|out| number(out, u64::MAX)), u64::MAX.to_string());
+    }
+
+    #[test]
+    fn no_text_becomes_longer_than_is_promised() {
+        for byte in 0..=255 {
+            for length in [0, 1, 2, 3, 7, 8, 9, 100, 1000] {
+                for share in 1..4 {
+                    let mut bytes = vec![b'a'; length];
+                    bytes[..length / share].fill(byte);
+                    let mut out = Vec::new();
+                    text(&mut out, &bytes);
+                    let (found, most) = (out.len(), text_max(length));
+                    assert!(found <= most, "{length} of {byte}: {found} > {most}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -15,8 +15,10 @@ use crate::keyspace::{Change, State};
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) state: State,
-    /// None if its first line is damaged.
+    /// What its first line says, or the line that ends its base part. None if both are damaged.
     pub(super) header: Option<Header>,
+    /// Its first line is damaged.
+    pub(super) is_head_damaged: bool,
     pub(super) chain: Chain,
     pub(super) base_end: u64,
     pub(super) last_group: Option<Range<u64>>,
@@ -69,13 +71,15 @@ fn load_in_order(
     if judge.is_disordered && !sorts {
         return Ok(None);
     }
-    let mut header = judge.header;
+    let is_head_damaged = judge.header.is_none();
+    let mut header = judge.header.or(judge.foot);
     if let Some(header) = &mut header {
         header.next_version = header.next_version.max(judge.next_version);
     }
     Ok(Some(Loaded {
         state,
         header,
+        is_head_damaged,
         chain: judge.chain,
         base_end: judge.base_end,
         last_group: judge.last_group,

@@ -15,6 +15,7 @@ const ENDING: &str = ".jsonl";
 const NEW_ENDING: &str = ".new";
 const DAMAGED: &str = "damaged";
 const DROPPED: &str = "dropped";
+const NUMBERS: &str = "numbers";
 
 /// What a file in the folder is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub(super) enum Kind {
     Damaged,
     /// The main file of a store that was dropped.
     Dropped,
+    /// Which numbers its versions have had.
+    Numbers,
     /// What was being written.
     New,
 }
@@ -45,6 +48,7 @@ pub(super) fn classify(name: &str) -> Option<(&str, Kind)> {
         None => (rest, Kind::Main),
         Some((store, DAMAGED)) => (store, Kind::Damaged),
         Some((store, DROPPED)) => (store, Kind::Dropped),
+        Some((store, NUMBERS)) => (store, Kind::Numbers),
         Some((store, number)) => {
             let number = number.parse().ok()?;
             // One version, one name.
@@ -70,6 +74,7 @@ pub(super) fn path(folder: &Path, store: &str, kind: Kind) -> PathBuf {
         Kind::Version(number) => version_name(store, number),
         Kind::Damaged => format!("{store}@{DAMAGED}{ENDING}"),
         Kind::Dropped => format!("{store}@{DROPPED}{ENDING}"),
+        Kind::Numbers => format!("{store}@{NUMBERS}{ENDING}"),
         Kind::New => new_name(store, 0),
     })
 }
@@ -94,6 +99,7 @@ mod tests {
             Kind::Version(7),
             Kind::Damaged,
             Kind::Dropped,
+            Kind::Numbers,
             Kind::New,
         ];
         for kind in kinds.into_iter().chain([Kind::Version(u64::MAX)]) {

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use nexusbase_io as io;
 
-use super::aside;
+use super::aside::{self, Before};
 use super::backing::{Common, FileBacking, Health, Tail, failed};
 use super::load::{Loaded, load};
 use super::names::Kind;
 use super::parse::Header;
 use super::reader::read;
-use super::scan::Scan;
-use super::versions::read_header;
+use super::versions::read_head;
 use crate::domain::{Error, ErrorKind, Operation, Result, StoreOptions};
 use crate::keyspace::{Keyspace, State};
 
@@ -74,22 +73,24 @@ pub(super) fn open(
     let Loaded {
         state,
         header,
+        is_head_damaged,
         chain,
         base_end,
         last_group,
         report,
         foreign_format: _,
     } = loaded;
-    let is_clean = report.is_clean() && header.is_some();
+    let is_clean = report.is_clean() && !is_head_damaged;
+    if is_head_damaged {
+        let more = what_is_known(header.is_some());
+        damage.push(format!(
+            "{}: its first line is damaged{more}",
+            path.display()
+        ));
+    }
     let mut header = match header {
         Some(header) => header,
-        None => {
-            let path = path.display();
-            damage.push(format!(
-                "{path}: its first line is damaged; the store has default options now"
-            ));
-            new_header(common, store).map_err(&io)?
-        }
+        None => found_header(common, store).map_err(&io)?,
     };
     // A version that was copied by hand to be the store is the store.
     header.version = None;
@@ -115,7 +116,11 @@ pub(super) fn open(
     } else {
         // What is set aside is durable before it is gone from here.
         let to = common.path(store, Kind::Damaged);
-        let mended = aside::append(&common.env.fs, &to, &file, &report, &tail.header.id)
+        let before = Before {
+            state: &state,
+            now_ms: common.env.clock.unix_ms(),
+        };
+        let mended = aside::append(&common.env.fs, &to, &file, &report, &tail.header.id, before)
             .and_then(|()| mend(common, store, &state, &tail));
         match mended {
             Ok(mended) => tail = mended,
@@ -125,6 +130,40 @@ pub(super) fn open(
         }
     }
     Ok(keyspace(common, store, state, tail, damage))
+}
+
+const fn what_is_known(is_said_again: bool) -> &'static str {
+    if is_said_again {
+        "; all that it said was found elsewhere"
+    } else {
+        ", and so is what was said of it elsewhere; its options are not known any more, so it is \
+         read-only until it gets new ones"
+    }
+}
+
+/// The options of a store that does not say which it has: it may be part of a copy, or have been
+/// read-only. So nothing is written until somebody has looked at it.
+fn unknown_options() -> StoreOptions {
+    StoreOptions {
+        read_only: true,
+        ..StoreOptions::default()
+    }
+}
+
+/// A first line for a store that has none any more. Its versions know which store they belong to.
+fn found_header(common: &Common, store: &str) -> io::Result<Header> {
+    let mut header = new_header(common, store)?;
+    header.options = unknown_options();
+    for number in common.numbers(store)? {
+        let path = common.path(store, Kind::Version(number));
+        let head = read_head(&common.env.fs.open_read_only(&path)?)?;
+        if let Some(version) = head.header {
+            header.id = version.id;
+            header.created_ms = version.created_ms;
+            header.next_version = header.next_version.max(version.next_version);
+        }
+    }
+    Ok(header)
 }
 
 /// Writes the main file anew.
@@ -193,15 +232,11 @@ pub(super) fn options(common: &Common, store: &str) -> io::Result<Option<StoreOp
         .fs
         .open_read_only(&common.path(store, Kind::Main))
         .and_then(|file| {
-            if let Some(header) = read_header(&file)? {
-                return Ok(Some(header.options));
-            }
-            // A store whose first line is damaged is one nevertheless.
-            let mut scan = Scan::new(&file, file.len()?.min(1 << 20), false);
-            while scan.row()?.is_some() {}
-            while scan.group()?.is_some() {}
-            let is_store = scan.end().report.good > 0;
-            Ok(is_store.then(StoreOptions::default))
+            let head = read_head(&file)?;
+            // A store that does not say what it is is one nevertheless.
+            let is_own = head.is_own;
+            let options = head.header.map(|header| header.options);
+            Ok(options.or_else(|| is_own.then(unknown_options)))
         });
     match looked {
         Err(error) if is_nothing(&error) => Ok(None),

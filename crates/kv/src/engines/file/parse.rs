@@ -14,9 +14,9 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::CAPABILITIES;
-use super::line::{SUM_DIGITS, SUM_END, SUM_START, plain_length, unhex};
+use super::line::{self, SUM_DIGITS, SUM_END, SUM_START, plain_length, unhex};
 use crate::domain::engine::CopyMark;
-use crate::domain::{Entry, Retention, StoreOptions, Version};
+use crate::domain::{Entry, Operation, Retention, StoreOptions, Version};
 
 /// What the first line calls the format.
 pub(super) const FORMAT: &str = "nexusbase-kv";
@@ -38,8 +38,8 @@ pub(super) enum Body {
     Delete(Bytes),
     Clear,
     NextVersion(u64),
-    /// Here ends what a rewrite has written.
-    End,
+    /// Here ends what a rewrite has written, and what the first line says is said again.
+    End(Option<Box<Header>>),
 }
 
 /// What the last line of a group says of it.
@@ -95,7 +95,8 @@ fn usual(line: &[u8]) -> Option<Line> {
         let all = unhex(all)?;
         Some(Commit { number, lines, all })
     };
-    if key.len() > CAPABILITIES.limits.key_bytes {
+    let limits = CAPABILITIES.limits;
+    if key.len() > limits.key_bytes || value.len() > limits.value_bytes {
         return None;
     }
     // What is no text would be base64.
@@ -184,6 +185,7 @@ struct Wire<'a> {
     delete: Option<Text<'a>>,
     clear: Option<bool>,
     rows: Option<u64>,
+    head: Option<WireHead>,
     format: Option<Cow<'a, str>>,
     number: Option<u64>,
     store: Option<String>,
@@ -210,11 +212,14 @@ impl Wire<'_> {
             (Some(_), _, _) => return Err("\"commit\" without \"lines\" or \"all\"".to_owned()),
         };
         let body = self.body()?;
-        if let Body::Put(key, _) | Body::Delete(key) = &body
-            && key.len() > CAPABILITIES.limits.key_bytes
-        {
-            return Err(format!("a key of {} bytes is too long", key.len()));
-        }
+        // What is larger cannot be written either, and others could not take it.
+        let limits = CAPABILITIES.limits;
+        let size = match &body {
+            Body::Put(key, entry) => limits.check_put(Operation::Check, key, &entry.as_put()),
+            Body::Delete(key) => limits.check_key(Operation::Check, key),
+            _ => Ok(0),
+        };
+        size.map_err(|error| error.kind().to_string())?;
         Ok(Line { body, commit })
     }
 
@@ -238,7 +243,9 @@ impl Wire<'_> {
             (Some(_), None, None, None, None) => self.put(),
             (None, Some(key), None, None, None) => Ok(Body::Delete(key.bytes())),
             (None, None, Some(true), None, None) => Ok(Body::Clear),
-            (None, None, None, Some(_), None) => Ok(Body::End),
+            (None, None, None, Some(_), None) => {
+                Ok(Body::End(self.head.map(|head| Box::new(head.into()))))
+            }
             (None, None, None, None, Some(next)) => Ok(Body::NextVersion(next)),
             _ => Err("expected one of: key, delete, clear, rows, next_version".to_owned()),
         }
@@ -264,6 +271,31 @@ impl Wire<'_> {
             next_version: self.next_version.unwrap_or(1),
             options: self.options.unwrap_or_default().into(),
             version: self.version.map(Version::from),
+        }
+    }
+}
+
+/// What the first line says, in the line that ends the base part.
+#[derive(Deserialize)]
+struct WireHead {
+    store: String,
+    id: String,
+    created_ms: u64,
+    next_version: u64,
+    #[serde(default)]
+    options: WireOptions,
+    version: Option<WireVersion>,
+}
+
+impl From<WireHead> for Header {
+    fn from(wire: WireHead) -> Self {
+        Self {
+            store: wire.store,
+            id: wire.id,
+            created_ms: wire.created_ms,
+            next_version: wire.next_version,
+            options: wire.options.into(),
+            version: wire.version.map(Version::from),
         }
     }
 }
@@ -374,6 +406,20 @@ struct WireHeader<'a> {
 
 /// The beginning of a file's first line.
 pub(super) fn write_header(out: &mut Vec<u8>, header: &Header) {
+    write_whole(out, header);
+    // The checksum comes before the brace.
+    out.pop();
+}
+
+/// The beginning of the line that ends what a rewrite has written. It says again what the first line
+/// says: without it, part of a copy would be taken for the whole, and numbers be used again.
+pub(super) fn write_end(out: &mut Vec<u8>, rows: u64, header: &Header) {
+    line::end(out, rows);
+    out.extend_from_slice(b",\"head\":");
+    write_whole(out, header);
+}
+
+fn write_whole(out: &mut Vec<u8>, header: &Header) {
     let wire = WireHeader {
         format: FORMAT,
         number: FORMAT_NUMBER,
@@ -393,16 +439,14 @@ pub(super) fn write_header(out: &mut Vec<u8>, header: &Header) {
     };
     // Strings and numbers can always be written, and memory takes them.
     let _ = serde_json::to_writer(&mut *out, &wire);
-    // The checksum comes before the brace.
-    out.pop();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::Put;
+    use crate::engines::file::line::Chain;
     use crate::engines::file::line::Encoder;
-    use crate::engines::file::line::{self, Chain};
     use proptest::prelude::*;
 
     fn written(commit: Option<u64>, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {

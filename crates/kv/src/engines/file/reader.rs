@@ -8,11 +8,21 @@ use std::sync::Arc;
 
 use nexusbase_io as io;
 
+use super::CAPABILITIES;
+use super::line::text_max;
+
 /// So much is read at once.
 const PIECE: usize = 1 << 20;
 
-/// The longest line: the largest key and value in base64, and what stands around them.
-const LINE_MAX: usize = 96 << 20;
+/// The longest line: the largest key and value, and what stands around them. Twice what is written:
+/// by hand there may be more escapes.
+const LINE_MAX: usize = {
+    let limits = CAPABILITIES.limits;
+    2 * (text_max(limits.key_bytes) + text_max(limits.value_bytes)) + PIECE
+};
+
+/// The longest record of a line that was set aside.
+const RECORD_MAX: usize = text_max(LINE_MAX) + PIECE;
 
 /// A line as it stands in the file.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +56,14 @@ impl Lines {
     /// The lines of the first `end` bytes of `file`.
     pub(super) fn new(file: Arc<dyn io::File>, end: u64) -> Self {
         Self::between(file, 0, end)
+    }
+
+    /// The records of what was set aside, in the first `end` bytes of `file`.
+    pub(super) fn records(file: Arc<dyn io::File>, end: u64) -> Self {
+        Self {
+            longest: RECORD_MAX,
+            ..Self::new(file, end)
+        }
     }
 
     /// The lines of `file` from `start`, where one begins, to `end`.

@@ -16,7 +16,8 @@ use bytes::Bytes;
 use crc32c::crc32c;
 use nexusbase_io as io;
 
-use super::line::{Chain, SUM_DIGITS, SUM_END, SUM_START};
+use super::cut::{parts, was_end};
+use super::line::Chain;
 use super::parse::{Body, Commit, Header, Line, parse, split_sum};
 use super::reader::{Lines, RawLine, read};
 use super::report::{Fault, Finding, JOINED, Report};
@@ -25,6 +26,9 @@ use crate::keyspace::Change;
 
 /// What a disk writes as one.
 const SECTOR: u64 = 512;
+
+/// Who looks briefly does not go on after so many lines of which none is right.
+const STRANGE_MAX: u64 = 1000;
 
 /// Editors put this at the beginning of a file.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -67,6 +71,8 @@ pub(super) struct Judge {
     pub(super) is_disordered: bool,
     pub(super) chain: Chain,
     pub(super) header: Option<Header>,
+    /// The same, from the line that ends the base part.
+    pub(super) foot: Option<Header>,
     /// Said by a line behind the header.
     pub(super) next_version: u64,
     in_base: bool,
@@ -79,6 +85,8 @@ pub(super) struct Judge {
     pub(super) last_group: Option<Range<u64>>,
     row: Option<(Bytes, Entry)>,
     pending: Pending,
+    /// The last line is one that ended a group, and is damaged.
+    has_damaged_end: bool,
     ready: VecDeque<Group>,
     sorted: Vec<(u64, Group)>,
     /// Keys of edited lines, and where in the report those are.
@@ -98,6 +106,7 @@ impl Scan {
             is_disordered: false,
             chain: Chain::default(),
             header: None,
+            foot: None,
             next_version: 0,
             in_base: true,
             last: None,
@@ -106,6 +115,7 @@ impl Scan {
             last_group: None,
             row: None,
             pending: Pending::default(),
+            has_damaged_end: false,
             ready: VecDeque::new(),
             sorted: Vec::new(),
             edits: HashMap::new(),
@@ -114,6 +124,22 @@ impl Scan {
         };
         let lines = Lines::new(Arc::clone(file), length);
         Self { lines, judge }
+    }
+
+    /// Reads all of a file, unless it soon shows that it is somebody else's.
+    pub(super) fn brief(file: &Arc<dyn io::File>) -> io::Result<Judge> {
+        let mut scan = Self::new(file, file.len()?, false);
+        let is_foreign = |judge: &Judge| judge.report.good == 0 && judge.pending.bad >= STRANGE_MAX;
+        while scan.judge.in_base && !is_foreign(&scan.judge) {
+            let Some(line) = scan.lines.next()? else {
+                break;
+            };
+            scan.judge.line(line)?;
+        }
+        if !is_foreign(&scan.judge) {
+            while scan.group()?.is_some() {}
+        }
+        Ok(scan.end())
     }
 
     /// The next row of the base part.
@@ -140,6 +166,10 @@ impl Scan {
                 return Ok(None);
             }
             let Some(line) = self.lines.next()? else {
+                self.judge.last_group()?;
+                if !self.judge.ready.is_empty() {
+                    continue;
+                }
                 if self.judge.sorted.is_empty() {
                     return Ok(None);
                 }
@@ -217,6 +247,7 @@ impl Judge {
         let before = self.chain.all;
         self.chain.add(sum);
         self.report.good += 1;
+        self.has_damaged_end = false;
         let line = match parse(bytes) {
             Ok(line) => line,
             Err(why) => {
@@ -231,7 +262,7 @@ impl Judge {
                 return Ok(true);
             }
         };
-        let is_end = line.body == Body::End;
+        let is_end = matches!(line.body, Body::End(_));
         if line.commit.is_some() && self.in_base && !is_end {
             self.end_base(place.offset);
             self.missing(
@@ -277,7 +308,8 @@ impl Judge {
                 self.pending.changes.push(Change::Clear);
             }
             Body::NextVersion(next) => self.next_version = self.next_version.max(next),
-            Body::End => {}
+            Body::End(foot) if self.foot.is_none() => self.foot = foot.map(|foot| *foot),
+            Body::End(_) => {}
         }
     }
 
@@ -294,6 +326,7 @@ impl Judge {
     fn bad(&mut self, bytes: &[u8], place: Place) -> io::Result<()> {
         self.pending.begin(place);
         self.pending.bad += 1;
+        self.has_damaged_end = place.is_ended && was_end(bytes);
         let split = split_sum(bytes);
         if let Some((_, sum, _)) = split {
             // Whoever edits a line leaves its checksum as it was; then no line is missing.
@@ -302,7 +335,7 @@ impl Judge {
             self.is_unsure = true;
         }
         let parsed = parse(bytes);
-        let is_end = matches!(&parsed, Ok(line) if line.body == Body::End)
+        let is_end = matches!(&parsed, Ok(line) if matches!(line.body, Body::End(_)))
             || bytes.starts_with(b"{\"rows\":");
         let (fault, why) = match &parsed {
             Ok(_) if split.is_none() => (
@@ -396,6 +429,29 @@ impl Judge {
         self.last = Some(last.max(commit.number));
         self.last_group = Some(start..end);
         self.hand_out(pending, commit, missing);
+        Ok(())
+    }
+
+    /// All is read. A last line that is there up to its end, but damaged, takes only its own change
+    /// along: what a power cut leaves has no end, or lacks a sector.
+    fn last_group(&mut self) -> io::Result<()> {
+        let start = self.pending.start.map_or(self.length, |(start, _)| start);
+        if self.in_base
+            || !self.has_damaged_end
+            || self.pending.good == 0
+            || self.has_lost_sector(start, self.length)?
+        {
+            return Ok(());
+        }
+        let pending = std::mem::take(&mut self.pending);
+        let number = self.last.unwrap_or_default().saturating_add(1);
+        self.last = Some(number);
+        let commit = Commit {
+            number,
+            lines: pending.good,
+            all: 0,
+        };
+        self.hand_out(pending, commit, 0);
         Ok(())
     }
 
@@ -508,33 +564,4 @@ impl Place {
             why,
         }
     }
-}
-
-/// Cuts a line where checksums end: they cannot stand inside of a string.
-fn parts(bytes: &[u8]) -> Vec<Range<usize>> {
-    let tail = SUM_START.len() + SUM_DIGITS + SUM_END.len();
-    let mut parts = Vec::new();
-    let (mut start, mut at) = (0, 0);
-    while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= tail) {
-        let Some(found) = rest.iter().position(|byte| *byte == b',') else {
-            break;
-        };
-        at += found;
-        let end = at + tail;
-        let candidate = bytes.get(start..end).unwrap_or_default();
-        if candidate.ends_with(SUM_END) && split_sum(candidate).is_some() {
-            parts.push(start..end);
-            // What has become of the end of the line.
-            let brace = bytes.get(end..).unwrap_or_default();
-            let skipped = brace.iter().take(2).position(|byte| *byte == b'{');
-            start = end + skipped.unwrap_or_default();
-            at = start;
-        } else {
-            at += 1;
-        }
-    }
-    if start < bytes.len() {
-        parts.push(start..bytes.len());
-    }
-    parts
 }

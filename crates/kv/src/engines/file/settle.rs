@@ -13,7 +13,7 @@ use super::aside;
 use super::backing::Common;
 use super::names::{Kind, classify};
 use super::reader::Lines;
-use super::versions::read_header;
+use super::versions::read_head;
 
 /// The files of each store.
 type Files = BTreeMap<String, Vec<Kind>>;
@@ -124,7 +124,7 @@ impl Common {
             let mut lines = Lines::new(file, length);
             return Ok(lines.next()?.and_then(|line| aside::id(line.bytes)));
         }
-        let header = read_header(&file)?;
-        Ok(header.map(|header| header.id))
+        let head = read_head(&file)?;
+        Ok(head.header.map(|header| header.id))
     }
 }

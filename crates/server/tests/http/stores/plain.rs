@@ -59,7 +59,7 @@ impl Engine for Plain {
     }
 
     fn list(&self) -> Result<Vec<StoreInfo>> {
-        Ok(Vec::new())
+        self.0.list()
     }
 
     fn set_options(&self, store: &str, options: &StoreOptions) -> Result<()> {
