@@ -266,6 +266,12 @@ impl Database {
         &self.core().env
     }
 
+    /// When a commit is reported.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        self.core().durability
+    }
+
     /// Takes a snapshot of the newest visible state.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {

@@ -59,6 +59,13 @@ impl Transaction {
         self.snapshot.index()
     }
 
+    /// The state that this transaction sees, without its own writes. What is read there is not
+    /// remembered: whoever changes it does not conflict with this transaction.
+    #[must_use]
+    pub const fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
     /// Puts `value` under `key`. This reads nothing, so by itself it conflicts with nobody.
     ///
     /// In a tree of a [counted](TreeKind::counted) kind it reads what is there: the value of a key

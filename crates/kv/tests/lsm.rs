@@ -284,3 +284,49 @@ fn a_store_on_a_closed_database_says_that_it_is_closed() {
     ));
     assert!(engine.list().is_err() && engine.open("s").is_err());
 }
+
+#[test]
+fn versions_stay_as_they_were_over_restores_clears_restarts_and_compactions() {
+    let (disk, clock) = (SimDisk::new(1), SimClock::manual());
+    {
+        let (db, engine) = open(&disk, &clock);
+        let store = create(&engine, "s");
+        let versions = store.versioned().unwrap();
+        for round in 0..5u32 {
+            let keys: Vec<_> = (0..500u32)
+                .map(|i| (i * (round + 1)).to_be_bytes())
+                .collect();
+            let value = round.to_be_bytes();
+            let pairs: Vec<_> = keys.iter().map(|key| (&key[..], &value[..])).collect();
+            store.clear().unwrap();
+            store.set_many(&pairs).unwrap();
+            versions.take_version(None, "").unwrap();
+            db.settle().unwrap();
+        }
+        for number in [2, 4, 1] {
+            let id = VersionId::Number(number);
+            versions.restore_version(&id).unwrap();
+            db.settle().unwrap();
+        }
+        engine.rename("s", "t").unwrap();
+        db.close().unwrap();
+    }
+    for _ in 0..3 {
+        let (db, engine) = open(&disk, &clock);
+        let store = engine.open("t").unwrap();
+        for number in 1..=5u32 {
+            let id = VersionId::Number(number.into());
+            let view = store.versioned().unwrap().at_version(&id).unwrap();
+            let rows = view.rows(KeyRange::all(), Direction::Forward).unwrap();
+            let rows: Vec<_> = rows.map(Result::unwrap).collect();
+            assert_eq!(rows.len(), 500);
+            for (i, row) in (0..500u32).zip(&rows) {
+                assert_eq!(&row.key[..], (i * number).to_be_bytes());
+                assert_eq!(&row.entry.value[..], (number - 1).to_be_bytes());
+            }
+        }
+        store.set(b"more", b"v").unwrap();
+        db.settle().unwrap();
+        db.close().unwrap();
+    }
+}

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use nexusbase_io::{self as io, File, Fs};
 use nexusbase_kv::{ErrorKind, StoreOptions};
 
-use crate::record::{Change, Rows, decode, encode};
+use crate::record::{Change, Rows, decode, encode, record_length};
 
 /// A folder with stores.
 #[derive(Clone, Debug)]
@@ -90,10 +90,12 @@ impl Folder {
             content.end += length;
         }
         // The next write only begins when the one before is on the disk. So only the last record
-        // can be torn: with a whole one behind it, it is damage. The first one was there before
-        // the file had its name.
+        // can be torn: with a whole one behind it, it is damage. What lies within it is none, even
+        // if a value looks like one; but who does not know where it ends looks everywhere. The
+        // first one was there before the file had its name.
         let whole = |at: usize| decode(&bytes[at..]).is_some();
-        if content.end == 0 || (content.end + 1..bytes.len()).any(whole) {
+        let behind = content.end + record_length(&bytes[content.end..]).unwrap_or(1);
+        if content.end == 0 || (behind..bytes.len()).any(whole) {
             return Err(ErrorKind::Corrupt {
                 file: path,
                 offset: content.end as u64,

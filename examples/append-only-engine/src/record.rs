@@ -6,10 +6,12 @@
 //! | bytes | what |
 //! | --- | --- |
 //! | 4 | length of the changes |
-//! | 4 | CRC-32C of the length and the changes |
+//! | 4 | CRC-32C of the length |
+//! | 4 | CRC-32C of the changes |
 //! | … | the changes: fields, each a length of 4 bytes (`u32::MAX`: there is none) and its bytes |
 //!
-//! All numbers are little-endian.
+//! All numbers are little-endian. The length has a checksum of its own, so that it says where a
+//! record ends whose end was never written.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +23,7 @@ use nexusbase_kv::{Entry, Retention, StoreOptions};
 /// What lies under each key.
 pub(crate) type Rows = BTreeMap<Vec<u8>, Entry>;
 
-const HEADER: usize = 8;
+const HEADER: usize = 12;
 const NONE: u32 = u32::MAX;
 
 /// One change of a batch.
@@ -54,19 +56,28 @@ pub(crate) fn encode(changes: &[Change]) -> Vec<u8> {
     let mut record = writer.0;
     let length = length_of(&record[HEADER..]);
     record[..4].copy_from_slice(&length.to_le_bytes());
-    let crc = checksum(&record);
-    record[4..HEADER].copy_from_slice(&crc.to_le_bytes());
+    for (at, crc) in [
+        (4, crc32c::crc32c(&record[..4])),
+        (8, crc32c::crc32c(&record[HEADER..])),
+    ] {
+        record[at..at + 4].copy_from_slice(&crc.to_le_bytes());
+    }
     record
+}
+
+/// The length of the record that `bytes` begin with, whole or not; none if that is not known.
+pub(crate) fn record_length(bytes: &[u8]) -> Option<usize> {
+    let header: &[u8; HEADER] = bytes.first_chunk()?;
+    let (length, crc) = (number_at(header, 0), number_at(header, 4));
+    let is_right = crc32c::crc32c(&header[..4]) == crc;
+    HEADER.checked_add(usize::try_from(length).ok().filter(|_| is_right)?)
 }
 
 /// The record that `bytes` begin with, and its length; none if there is no whole one.
 pub(crate) fn decode(bytes: &[u8]) -> Option<(Vec<Change>, usize)> {
-    let header = bytes.get(..HEADER)?;
-    let length = u32::from_le_bytes(header[..4].try_into().ok()?);
-    let crc = u32::from_le_bytes(header[4..].try_into().ok()?);
-    let end = HEADER.checked_add(usize::try_from(length).ok()?)?;
+    let end = record_length(bytes)?;
     let record = bytes.get(..end)?;
-    if checksum(record) != crc {
+    if crc32c::crc32c(&record[HEADER..]) != number_at(record.first_chunk()?, 8) {
         return None;
     }
     let mut reader = Reader(&record[HEADER..]);
@@ -77,9 +88,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Vec<Change>, usize)> {
     Some((changes, end))
 }
 
-/// The checksum of a record: of all of it but the checksum itself.
-fn checksum(record: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&record[..4]), &record[HEADER..])
+fn number_at(header: &[u8; HEADER], at: usize) -> u32 {
+    let mut number = [0; 4];
+    number.copy_from_slice(&header[at..at + 4]);
+    u32::from_le_bytes(number)
 }
 
 /// The length of what is within the limits, and so far below 4 GiB.

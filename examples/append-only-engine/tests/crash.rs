@@ -182,3 +182,37 @@ fn damage_is_an_error_that_names_file_and_offset() {
     );
     engine.drop_store("s").unwrap();
 }
+
+#[test]
+fn a_torn_record_whose_value_is_a_record_is_cut_off() {
+    let disk = SimDisk::new(1);
+    let path = Path::new("data/s.log");
+    let (before, record) = {
+        let engine = open(&disk).unwrap();
+        let store = engine.create("s", &StoreOptions::default()).unwrap();
+        let empty = disk.file_bytes(path).unwrap().len();
+        store.set(b"a", b"1").unwrap();
+        let before = disk.file_bytes(path).unwrap();
+        let record = before[empty..].to_vec();
+        // Of a store's own file, say, which somebody keeps here.
+        let mut value = record.clone();
+        value.extend(vec![7; 1000]);
+        store.set(b"backup", &value).unwrap();
+        engine.close().unwrap();
+        (before, record)
+    };
+    let whole = disk.file_bytes(path).unwrap();
+    for end in before.len() + 12..whole.len() {
+        disk.set_file_bytes(path, &whole[..end]);
+        let store = open(&disk).unwrap().open("s").unwrap();
+        assert!(store.has(b"a").unwrap() && !store.has(b"backup").unwrap());
+    }
+    // With a whole one behind it, it is damage, whatever it says of its length.
+    for damaged in 0..8 {
+        let mut bytes = whole.clone();
+        bytes[before.len() + damaged] ^= 1;
+        bytes.extend_from_slice(&record);
+        disk.set_file_bytes(path, &bytes);
+        assert!(open(&disk).unwrap().open("s").is_err());
+    }
+}

@@ -24,7 +24,10 @@ pub struct Limits {
     pub key_bytes: usize,
     /// A value.
     pub value_bytes: usize,
-    /// Keys and values of one [`Store::write`](super::Store::write), or of one transaction.
+    /// Keys and values of one [`Store::write`](super::Store::write), or of one transaction. An engine
+    /// may have to keep more than that for each entry (`lsm` its header, and its key once more if
+    /// it expires): a batch of very many small entries can be refused below this limit, with the
+    /// size that it really has.
     pub batch_bytes: usize,
 }
 

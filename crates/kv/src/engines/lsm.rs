@@ -3,13 +3,18 @@
 //! Each store is a tree of the database, beside documents and all else that is there; a transaction
 //! is one of the database, over any stores of the engine. Two trees more are the engine's own: one
 //! says which stores and versions there are (`catalog`), one which keys expire when (`expiry`).
-//! A version is an index of the log that the database keeps readable: taking one costs nothing
-//! but a row, and afterwards the old values of what changes. Restoring one copies it into a new
+//! A version is an index of the log that the database keeps readable: taking one costs a row, a
+//! walk through the store to count it (where the store is large, its figures are estimated
+//! instead), and afterwards the old values of what changes. Restoring one copies it into a new
 //! tree, which then takes the place of the old one in one step (`restore`).
 //!
 //! Promises what the database promises: what was acknowledged survives any crash, as far as the
 //! database's durability says; reads wait for nobody. Does not: count keys without walking through
 //! them. What is expired takes up space until later writes come by.
+//!
+//! Several engines on one database see the same stores and do each other no harm; but only the
+//! one that drops or renames a store ends the handles that it has given out. Through those of the
+//! others nothing can be written then.
 
 mod catalog;
 mod expiry;
@@ -19,17 +24,17 @@ pub(crate) mod fuzzing;
 mod restore;
 mod row;
 mod store;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod versions;
 mod view;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 
 use nexusbase_db::{
-    CommitError, Database, KEY_BYTES_MAX, TRANSACTION_BYTES_MAX, Transaction, TreeId,
-    VALUE_BYTES_MAX,
+    CommitError, Database, Durability, KEY_BYTES_MAX, TRANSACTION_BYTES_MAX, Transaction,
 };
 use parking_lot::Mutex;
 
@@ -38,27 +43,27 @@ use crate::domain::{
     KeyRange, Limits, Operation, Result, Store, StoreInfo, StoreOptions, Transactions, Versioned,
     check_name,
 };
+use crate::life::Life;
 use catalog::Catalog;
+use expiry::Sweeper;
 use failure::Fault;
 use store::LsmStore;
 
 /// The engine's name.
 pub const NAME: &str = "lsm";
 
-/// What a row has beside key and value: its header, and its row among those that expire.
+/// What a key may have before it in a row: its time and tree, where it is one of what expires.
 const OVERHEAD_BYTES: usize = 1024;
 
-const CAPABILITIES: Capabilities = Capabilities {
-    durable: true,
-    ordered: true,
-    transactions: Transactions::AcrossStores,
-    versioned: true,
-    larger_than_memory: true,
-    limits: Limits {
-        key_bytes: KEY_BYTES_MAX - OVERHEAD_BYTES,
-        value_bytes: VALUE_BYTES_MAX - KEY_BYTES_MAX * 2,
-        batch_bytes: TRANSACTION_BYTES_MAX - OVERHEAD_BYTES,
-    },
+/// Keys and values of a batch may have half of what a transaction of the database may. The other
+/// half is for what an entry takes beside them: its header and the database's own bookkeeping
+/// ([`row::bytes`] counts them), less than 32 bytes without a media type, and its key twice more
+/// and 56 bytes if it expires. A batch that has so many small entries that they do not fit is
+/// refused with its real size.
+const LIMITS: Limits = Limits {
+    key_bytes: KEY_BYTES_MAX - OVERHEAD_BYTES,
+    value_bytes: TRANSACTION_BYTES_MAX / 2 - KEY_BYTES_MAX,
+    batch_bytes: TRANSACTION_BYTES_MAX / 2,
 };
 
 /// The engine on `db`. What it keeps is in trees whose names begin with `kv`.
@@ -66,18 +71,22 @@ const CAPABILITIES: Capabilities = Capabilities {
 /// # Errors
 /// When the database cannot be read or written.
 pub fn engine(db: &Database) -> Result<Arc<dyn Engine>> {
+    Ok(Arc::new(over(db)?))
+}
+
+fn over(db: &Database) -> Result<LsmEngine> {
     let failed = |fault: Fault| fault.error(Operation::OpenEngine);
     let catalog = Catalog::open(db).map_err(failed)?;
     let core = Core {
         db: db.clone(),
         catalog,
-        swept_ms: AtomicU64::new(0),
+        sweeper: Sweeper::default(),
         open: Mutex::new(Some(BTreeMap::new())),
     };
-    core.remove_unfinished().map_err(failed)?;
-    Ok(Arc::new(LsmEngine {
+    core.remove_left_behind().map_err(failed)?;
+    Ok(LsmEngine {
         core: Arc::new(core),
-    }))
+    })
 }
 
 #[derive(Debug)]
@@ -90,10 +99,21 @@ struct LsmEngine {
 struct Core {
     db: Database,
     catalog: Catalog,
-    /// When expired rows were looked for the last time.
-    swept_ms: AtomicU64,
-    /// Lock `kv.open`: the stores that are open, by name. None once the engine is closed.
-    open: Mutex<Option<BTreeMap<String, Arc<LsmStore>>>>,
+    sweeper: Sweeper,
+    /// Lock `kv.open`: the stores that are open, by id. None once the engine is closed. The
+    /// catalog is read under it.
+    open: Mutex<Option<BTreeMap<u32, Open>>>,
+}
+
+/// A store that is open.
+#[derive(Debug)]
+struct Open {
+    /// Handles have the core, so the core must not have them: nobody would ever drop it.
+    handle: Weak<LsmStore>,
+    /// That of the handle, and of transactions that may live longer.
+    life: Arc<Life>,
+    /// How often the store was renamed before.
+    renames: u32,
 }
 
 impl Core {
@@ -109,10 +129,23 @@ impl Core {
         self.db.transact(work)
     }
 
-    /// Drops the trees that a restore was filling when the process ended.
-    fn remove_unfinished(&self) -> std::result::Result<(), Fault> {
-        let unfinished = self.catalog.unfinished(&self.db.snapshot())?;
-        for tree in unfinished {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            durable: self.db.durability() == Durability::Always,
+            ordered: true,
+            transactions: Transactions::AcrossStores,
+            versioned: true,
+            larger_than_memory: true,
+            limits: LIMITS,
+        }
+    }
+
+    /// Drops the trees that restores were filling when the process before this one ended.
+    fn remove_left_behind(&self) -> std::result::Result<(), Fault> {
+        let recovery = self.db.recovery();
+        let opened_at = recovery.flushed + recovery.entries;
+        let left_behind = self.catalog.left_behind(&self.db.snapshot(), opened_at)?;
+        for tree in left_behind {
             self.transact(|tx| self.catalog.drop_unfinished(tx, tree))?;
         }
         Ok(())
@@ -125,28 +158,58 @@ impl Core {
         Ok(())
     }
 
-    /// The store that is open under `name`, or a new handle.
-    fn handle(self: &Arc<Self>, name: &str, id: u32, tree: TreeId) -> Result<Arc<LsmStore>> {
+    /// The handle of the store `name`, or a new one.
+    fn handle(self: &Arc<Self>, operation: Operation, name: &str) -> Result<Arc<LsmStore>> {
         let mut open = self.open.lock();
-        let closed = || Error::new(Operation::OpenStore, ErrorKind::Closed).engine(NAME);
+        let closed = || Error::new(operation, ErrorKind::Closed).engine(NAME);
         let open = open.as_mut().ok_or_else(closed)?;
-        if let Some(handle) = open.get(name)
-            && handle.is_usable(id)
-        {
-            return Ok(Arc::clone(handle));
+        // Under the lock: whoever drops or renames it later will find the handle here.
+        let found = self.catalog.find(&self.db.snapshot(), name);
+        let (id, place) = named(operation, name, found)?;
+        let mut life = Arc::default();
+        if let Some(known) = open.get(&id) {
+            if known.renames != place.renames {
+                // Whoever has renamed it is about to do this.
+                known.life.end();
+            } else if known.life.check().is_ok() {
+                if let Some(handle) = known.handle.upgrade() {
+                    return Ok(handle);
+                }
+                life = Arc::clone(&known.life);
+            }
         }
-        let handle = Arc::new(LsmStore::new(Arc::clone(self), name, id, tree));
-        open.insert(name.to_owned(), Arc::clone(&handle));
+        let handle = LsmStore::new(Arc::clone(self), name, (id, place), Arc::clone(&life));
+        let handle = Arc::new(handle);
+        let known = Open {
+            handle: Arc::downgrade(&handle),
+            life,
+            renames: place.renames,
+        };
+        open.insert(id, known);
         Ok(handle)
     }
 
-    /// From now on there is no such store for those who have opened it.
-    fn end_handle(&self, name: &str) {
-        let handle = self.open.lock().as_mut().and_then(|open| open.remove(name));
-        if let Some(handle) = handle {
-            handle.life().end();
+    /// From now on there is no such store for those who have opened the store `id` before it was
+    /// renamed more than `renames` times.
+    fn end_handle(&self, id: u32, renames: u32) {
+        let mut open = self.open.lock();
+        let Some(open) = open.as_mut() else {
+            return;
+        };
+        if let Some(known) = open.remove(&id) {
+            if known.renames <= renames {
+                known.life.end();
+            } else {
+                open.insert(id, known);
+            }
         }
     }
+}
+
+/// Whether a store can still be used.
+fn check(life: &Life, operation: Operation, store: &str) -> Result<()> {
+    let checked = life.check();
+    checked.map_err(|kind| Error::new(operation, kind).engine(NAME).store(store))
 }
 
 /// Names engine and store in what goes wrong.
@@ -164,7 +227,7 @@ impl Engine for LsmEngine {
     }
 
     fn capabilities(&self) -> Capabilities {
-        CAPABILITIES
+        self.core.capabilities()
     }
 
     fn create(&self, store: &str, options: &StoreOptions) -> Result<Arc<dyn Store>> {
@@ -174,24 +237,20 @@ impl Engine for LsmEngine {
         let created = self
             .core
             .transact(|tx| self.core.catalog.create(tx, store, options));
-        let (id, tree) = named(operation, store, created)?;
-        Ok(self.core.handle(store, id, tree)?)
+        named(operation, store, created)?;
+        Ok(self.core.handle(operation, store)?)
     }
 
     fn open(&self, store: &str) -> Result<Arc<dyn Store>> {
-        let operation = Operation::OpenStore;
-        self.core.check_open(operation)?;
-        let found = self.core.catalog.find(&self.core.db.snapshot(), store);
-        let (id, tree) = named(operation, store, found)?;
-        Ok(self.core.handle(store, id, tree)?)
+        Ok(self.core.handle(Operation::OpenStore, store)?)
     }
 
     fn drop_store(&self, store: &str) -> Result<()> {
         let operation = Operation::DropStore;
         self.core.check_open(operation)?;
         let dropped = self.core.transact(|tx| self.core.catalog.remove(tx, store));
-        named(operation, store, dropped)?;
-        self.core.end_handle(store);
+        let id = named(operation, store, dropped)?;
+        self.core.end_handle(id, u32::MAX);
         Ok(())
     }
 
@@ -202,8 +261,8 @@ impl Engine for LsmEngine {
         let renamed = self
             .core
             .transact(|tx| self.core.catalog.rename(tx, from, to));
-        named(operation, from, renamed)?;
-        self.core.end_handle(from);
+        let (id, renames) = named(operation, from, renamed)?;
+        self.core.end_handle(id, renames);
         Ok(())
     }
 
@@ -229,10 +288,7 @@ impl Engine for LsmEngine {
             return Err(Error::new(Operation::Check, kind).engine(NAME).store(store));
         }
         let operation = Operation::Check;
-        self.core.check_open(operation)?;
-        let found = self.core.catalog.find(&self.core.db.snapshot(), store);
-        let (id, tree) = named(operation, store, found)?;
-        let handle = self.core.handle(store, id, tree)?;
+        let handle = self.core.handle(operation, store)?;
         let mut report = CheckReport::default();
         let newest = handle.snapshot()?;
         check_view("the newest state", &*newest, &mut report);
@@ -247,8 +303,8 @@ impl Engine for LsmEngine {
     }
 
     fn close(&self) -> Result<()> {
-        for handle in self.core.open.lock().take().into_iter().flatten() {
-            handle.1.life().close();
+        for (_, known) in self.core.open.lock().take().into_iter().flatten() {
+            known.life.close();
         }
         Ok(())
     }

@@ -3,14 +3,15 @@
 //! | key | value |
 //! | --- | --- |
 //! | `s` name | the store, as JSON |
-//! | `t` id (4 bytes, big-endian) | the number of the tree that it is in (4 bytes, little-endian) |
+//! | `t` id (4 bytes, big-endian) | the number of the tree that it is in, and how often it was renamed (4 bytes each, little-endian) |
 //! | `v` id, number (8 bytes, big-endian) | a version, as JSON |
 //! | `c` id | the number of its last version (8 bytes, little-endian) |
-//! | `u` tree (4 bytes, big-endian) | nothing: the tree is being filled by a restore |
+//! | `u` tree (4 bytes, big-endian) | the tree is being filled by a restore, which began after this index of the log (8 bytes, little-endian) |
 //! | `n` | the id of the next store (4 bytes, little-endian) |
 //!
 //! Every change of a store reads its row `t`, and every change of what the row says writes it: so
-//! none goes into a tree that was dropped or replaced meanwhile; it conflicts and runs again.
+//! none goes into a tree that was dropped or replaced meanwhile, or through a handle that has the
+//! name of before; it conflicts and runs again.
 
 use nexusbase_db::{Bytes, Database, Index, Transaction, TreeId, View};
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,14 @@ struct StoreRow {
     id: u32,
     #[serde(default)]
     options: StoreOptions,
+}
+
+/// Where a store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) tree: TreeId,
+    /// How often the store was renamed: handles of another count have a name that it had before.
+    pub(super) renames: u32,
 }
 
 /// A version.
@@ -114,17 +123,21 @@ impl Catalog {
         json(&found.ok_or(ErrorKind::StoreNotFound)?)
     }
 
-    /// The tree of the store `id`.
-    pub(super) fn tree(&self, view: &dyn View, id: u32) -> Result<TreeId> {
+    /// Where the store `id` is.
+    pub(super) fn place(&self, view: &dyn View, id: u32) -> Result<Place> {
         let found = view.get(self.rows, &id_key(b't', id))?;
-        let tree = number(&found.ok_or(ErrorKind::StoreNotFound)?)?;
-        Ok(TreeId::new(u32::from_le_bytes(tree)))
+        let row: [u8; 8] = number(&found.ok_or(ErrorKind::StoreNotFound)?)?;
+        let [a, b, c, d, renames @ ..] = row;
+        Ok(Place {
+            tree: TreeId::new(u32::from_le_bytes([a, b, c, d])),
+            renames: u32::from_le_bytes(renames),
+        })
     }
 
-    /// The id and the tree of a store.
-    pub(super) fn find(&self, view: &dyn View, name: &str) -> Result<(u32, TreeId)> {
+    /// The id and the place of a store.
+    pub(super) fn find(&self, view: &dyn View, name: &str) -> Result<(u32, Place)> {
         let id = self.store(view, name)?.id;
-        Ok((id, self.tree(view, id)?))
+        Ok((id, self.place(view, id)?))
     }
 
     pub(super) fn list(&self, view: &dyn View) -> Result<Vec<StoreInfo>> {
@@ -158,7 +171,7 @@ impl Catalog {
         tx: &mut Transaction,
         name: &str,
         options: &StoreOptions,
-    ) -> Result<(u32, TreeId)> {
+    ) -> Result<()> {
         self.check_free(tx, name)?;
         let id = match tx.get(self.rows, b"n")? {
             Some(next) => u32::from_le_bytes(number(&next)?),
@@ -174,13 +187,12 @@ impl Catalog {
         };
         self.put_store(tx, name, &row)?;
         let tree = tx.create_tree(&tree_name(id, 0))?;
-        self.set_tree(tx, id, tree)?;
-        Ok((id, tree))
+        self.set_place(tx, id, Place { tree, renames: 0 })
     }
 
-    pub(super) fn set_tree(&self, tx: &mut Transaction, id: u32, tree: TreeId) -> Result<()> {
-        let tree = tree.get().to_le_bytes();
-        Ok(tx.put(self.rows, &id_key(b't', id), &tree)?)
+    pub(super) fn set_place(&self, tx: &mut Transaction, id: u32, place: Place) -> Result<()> {
+        let [tree, renames] = [place.tree.get(), place.renames].map(u32::to_le_bytes);
+        Ok(tx.put(self.rows, &id_key(b't', id), &[tree, renames].concat())?)
     }
 
     pub(super) fn set_options(
@@ -194,16 +206,23 @@ impl Catalog {
         self.put_store(tx, name, &StoreRow { id, options })
     }
 
-    pub(super) fn rename(&self, tx: &mut Transaction, from: &str, to: &str) -> Result<()> {
+    /// Gives a store another name. Returns its id, and how often it was renamed before.
+    pub(super) fn rename(&self, tx: &mut Transaction, from: &str, to: &str) -> Result<(u32, u32)> {
         let row = self.store(tx, from)?;
         self.check_free(tx, to)?;
+        let before = self.place(tx, row.id)?;
         tx.delete(self.rows, &name_key(from))?;
-        self.put_store(tx, to, &row)
+        self.put_store(tx, to, &row)?;
+        let renames = before.renames.checked_add(1);
+        let renames = renames
+            .ok_or_else(|| Fault::nonsense("this store was renamed as often as can be counted"))?;
+        self.set_place(tx, row.id, Place { renames, ..before })?;
+        Ok((row.id, before.renames))
     }
 
-    /// Takes away a store with its versions.
-    pub(super) fn remove(&self, tx: &mut Transaction, name: &str) -> Result<()> {
-        let (id, tree) = self.find(tx, name)?;
+    /// Takes away a store with its versions. Returns its id.
+    pub(super) fn remove(&self, tx: &mut Transaction, name: &str) -> Result<u32> {
+        let (id, Place { tree, .. }) = self.find(tx, name)?;
         for version in self.versions(tx, id)? {
             self.remove_version(tx, id, &version)?;
         }
@@ -212,7 +231,7 @@ impl Catalog {
         for kind in [b't', b'c'] {
             tx.delete(self.rows, &id_key(kind, id))?;
         }
-        Ok(())
+        Ok(id)
     }
 
     /// The versions of a store, the oldest first.
@@ -275,7 +294,7 @@ impl Catalog {
     }
 
     /// A new tree for the store `id`, which nobody sees and which is dropped when the engine is
-    /// opened, until it is [finished](Self::finish).
+    /// opened after a restart, until it is [finished](Self::finish).
     pub(super) fn create_unfinished(&self, tx: &mut Transaction, id: u32) -> Result<TreeId> {
         // Any name that is free: trees are known by their numbers.
         let mut generation = 0;
@@ -283,7 +302,8 @@ impl Catalog {
             generation += 1;
         }
         let tree = tx.create_tree(&tree_name(id, generation))?;
-        tx.put(self.rows, &id_key(b'u', tree.get()), b"")?;
+        let begun = tx.snapshot_index().get().to_le_bytes();
+        tx.put(self.rows, &id_key(b'u', tree.get()), &begun)?;
         Ok(tree)
     }
 
@@ -296,14 +316,20 @@ impl Catalog {
         self.finish(tx, tree)
     }
 
-    /// The trees that are not finished.
-    pub(super) fn unfinished(&self, view: &dyn View) -> Result<Vec<TreeId>> {
-        let rows = view.scan(self.rows, KeyRange::prefix(b"u"), Direction::Forward)?;
-        rows.map(|row| {
-            let tree = number(&row?.0.slice(1..))?;
-            Ok(TreeId::new(u32::from_be_bytes(tree)))
-        })
-        .collect()
+    /// The trees that were not finished when the database was opened and its log ended with the
+    /// index `opened_at`. Those that somebody is filling now are not among them.
+    pub(super) fn left_behind(&self, view: &dyn View, opened_at: u64) -> Result<Vec<TreeId>> {
+        let mut trees = Vec::new();
+        for row in view.scan(self.rows, KeyRange::prefix(b"u"), Direction::Forward)? {
+            let (key, begun) = row?;
+            // The row was committed behind the index that it names. So one that was there at the
+            // opening names one before the log's end, and one of today that end or a later one.
+            if u64::from_le_bytes(number(&begun)?) < opened_at {
+                let tree = u32::from_be_bytes(number(&key.slice(1..))?);
+                trees.push(TreeId::new(tree));
+            }
+        }
+        Ok(trees)
     }
 }
 

@@ -9,8 +9,11 @@
 
 use bytes::{Buf, Bytes};
 
+use nexusbase_db::TRANSACTION_BYTES_MAX;
+
 use super::failure::Fault;
-use crate::domain::{Entry, Put, RowRef};
+use super::{OVERHEAD_BYTES, expiry};
+use crate::domain::{Entry, Error, ErrorKind, Operation, Put, Result as Checked, RowRef, Write};
 
 const EXPIRES: u8 = 1;
 const HAS_MEDIA_TYPE: u8 = 2;
@@ -36,6 +39,39 @@ pub(super) fn encode(put: &Put<'_>) -> Vec<u8> {
     }
     row.extend_from_slice(put.value);
     row
+}
+
+/// What the database counts for each row of a transaction beside key and value.
+const COUNTED_BYTES: usize = 16;
+
+/// What a write takes of a transaction's room at most: its row, and if it expires, one row about
+/// that which is put and one which is deleted.
+fn bytes(write: &Write<'_>) -> usize {
+    let row = |key: usize| COUNTED_BYTES + key;
+    match write {
+        Write::Delete(key) => row(key.len()),
+        Write::Put(key, put) => {
+            let media_type = put.media_type.map_or(0, |text| 1 + text.len());
+            let value = 1 + media_type + put.value.len();
+            let expires = match put.expires_ms {
+                Some(_) => 8 + 2 * row(expiry::HEADER_BYTES + key.len()),
+                None => 0,
+            };
+            row(key.len()) + value + expires
+        }
+    }
+}
+
+/// Refuses a batch that does not fit into one transaction of the database, with its real size.
+pub(super) fn check_room(operation: Operation, writes: &[Write<'_>]) -> Checked<()> {
+    let limit = TRANSACTION_BYTES_MAX - OVERHEAD_BYTES;
+    let bytes = writes.iter().map(bytes).sum();
+    if bytes > limit {
+        let what = "a batch";
+        let kind = ErrorKind::TooLarge { what, bytes, limit };
+        return Err(Error::new(operation, kind));
+    }
+    Ok(())
 }
 
 /// What a row says.

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use nexusbase_db::{Snapshot, Transaction as DbTransaction, TreeId};
 
+use super::catalog::Place;
 use super::failure::Fault;
 use super::transaction::{LsmReader, LsmTransaction};
 use super::view::{LsmCursor, LsmView, entry};
-use super::{CAPABILITIES, Core, NAME, expiry, row};
+use super::{Core, LIMITS, NAME, expiry, row};
 use crate::domain::{
-    Capabilities, Cursor, Direction, Entry, Error, ErrorKind, Expected, KeyRange, Mode, Operation,
-    Put, Result, Store, StoreStats, Swap, Transaction, Transactional, Versioned, View, Write,
+    Capabilities, Cursor, Direction, Entry, ErrorKind, Expected, KeyRange, Mode, Operation, Put,
+    Result, Store, StoreStats, Swap, Transaction, Transactional, Versioned, View, Write,
 };
 use crate::life::Life;
 
@@ -24,34 +25,33 @@ pub(super) struct LsmStore {
     pub(super) core: Arc<Core>,
     name: String,
     pub(super) id: u32,
-    /// The tree that it was in when that was last looked up. Numbers of trees only grow.
+    /// How often it had been renamed when it got this name.
+    pub(super) renames: u32,
+    /// A tree that it was in when that was looked up. No store is ever in a tree twice, so this is
+    /// where it is, or a tree that was dropped.
     tree: AtomicU32,
     life: Arc<Life>,
 }
 
 impl LsmStore {
-    pub(super) fn new(core: Arc<Core>, name: &str, id: u32, tree: TreeId) -> Self {
+    pub(super) fn new(
+        core: Arc<Core>,
+        name: &str,
+        (id, place): (u32, Place),
+        life: Arc<Life>,
+    ) -> Self {
         Self {
             core,
             name: name.to_owned(),
             id,
-            tree: AtomicU32::new(tree.get()),
-            life: Arc::default(),
+            renames: place.renames,
+            tree: AtomicU32::new(place.tree.get()),
+            life,
         }
     }
 
-    /// Whether it is open, and still the store `id`.
-    pub(super) fn is_usable(&self, id: u32) -> bool {
-        self.id == id && self.life.check().is_ok()
-    }
-
-    pub(super) fn life(&self) -> &Arc<Life> {
-        &self.life
-    }
-
     pub(super) fn check(&self, operation: Operation) -> Result<()> {
-        let checked = self.life.check();
-        checked.map_err(|kind| Error::new(operation, kind).engine(NAME).store(&self.name))
+        super::check(&self.life, operation, &self.name)
     }
 
     pub(super) fn named<T>(
@@ -66,28 +66,39 @@ impl LsmStore {
         TreeId::new(self.tree.load(Ordering::Acquire))
     }
 
-    /// The tree as `tx` sees it; if a restore puts another in its place, `tx` conflicts.
-    pub(super) fn tree_of(&self, tx: &DbTransaction) -> std::result::Result<TreeId, Fault> {
-        self.core.catalog.tree(tx, self.id)
+    /// The tree as `view` sees it; if that is a transaction, it conflicts with whoever restores,
+    /// drops or renames the store.
+    pub(super) fn tree_of(
+        &self,
+        view: &dyn nexusbase_db::View,
+    ) -> std::result::Result<TreeId, Fault> {
+        let place = self.core.catalog.place(view, self.id)?;
+        if place.renames != self.renames {
+            return Err(ErrorKind::StoreNotFound.into());
+        }
+        Ok(place.tree)
     }
 
-    /// A later read must find what was written into `tree`.
+    /// Later reads begin in `tree`, where the store was at a commit that is visible. One who comes
+    /// late with a tree that was dropped meanwhile makes the next read look it up.
     pub(super) fn learn(&self, tree: TreeId) {
-        self.tree.fetch_max(tree.get(), Ordering::AcqRel);
+        self.tree.store(tree.get(), Ordering::Release);
     }
 
     /// A snapshot of the newest state, and the tree that it is in.
     pub(super) fn newest(&self) -> std::result::Result<(Snapshot, TreeId), Fault> {
         let snapshot = self.core.db.snapshot();
-        let tree = self.core.catalog.tree(&snapshot, self.id)?;
+        let tree = self.tree_of(&snapshot)?;
         self.learn(tree);
         Ok((snapshot, tree))
     }
 
-    /// Runs `work` in a transaction, on the tree where the store is then.
+    /// Runs `work`, which writes about so many entries, in a transaction, on the tree where the
+    /// store is then.
     fn change<T>(
         &self,
         operation: Operation,
+        entries: usize,
         mut work: impl FnMut(&mut DbTransaction, TreeId) -> std::result::Result<T, Fault>,
     ) -> Result<T> {
         let done = self.core.transact(|tx| {
@@ -96,6 +107,7 @@ impl LsmStore {
         });
         let (answer, tree) = self.named(operation, done)?;
         self.learn(tree);
+        expiry::sweep(&self.core, entries);
         Ok(answer)
     }
 
@@ -111,18 +123,19 @@ impl LsmStore {
         })
     }
 
-    /// Keys and bytes of a state: exact for a small store, an estimate for a large one.
+    /// Keys and bytes of a state at a time, and whether that is exact: for a small store it is, for
+    /// a large one it is an estimate.
     pub(super) fn size(
         &self,
         snapshot: &Snapshot,
         tree: TreeId,
+        now_ms: u64,
     ) -> std::result::Result<(u64, u64, bool), Fault> {
         let (rows, bytes) = self.estimate(tree);
         if rows > COUNTED_ROWS_MAX {
             return Ok((rows, bytes, false));
         }
         let mut cursor = snapshot.cursor(tree, KeyRange::all(), Direction::Forward)?;
-        let now_ms = self.core.now_ms();
         let (mut keys, mut bytes) = (0, 0);
         while cursor.advance()? {
             let (key, value) = cursor.row()?;
@@ -138,6 +151,20 @@ impl LsmStore {
 
 /// Puts `put` under `key`, within its limits.
 pub(super) fn put_row(
+    core: &Core,
+    tx: &mut DbTransaction,
+    tree: TreeId,
+    key: &[u8],
+    put: &Put<'_>,
+) -> std::result::Result<(), Fault> {
+    if put.expires_ms.is_some() {
+        expiry::forget_before(core, tx, tree, key, put.expires_ms)?;
+    }
+    put_new_row(core, tx, tree, key, put)
+}
+
+/// As [`put_row`], where nothing is that expires.
+pub(super) fn put_new_row(
     core: &Core,
     tx: &mut DbTransaction,
     tree: TreeId,
@@ -196,7 +223,7 @@ impl Store for LsmStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        CAPABILITIES
+        self.core.capabilities()
     }
 
     fn is_open(&self) -> bool {
@@ -206,9 +233,10 @@ impl Store for LsmStore {
     fn write(&self, writes: &[Write<'_>]) -> Result<()> {
         let operation = Operation::Write;
         self.check(operation)?;
-        let checked = CAPABILITIES.limits.check(operation, writes);
+        let checked = LIMITS.check(operation, writes);
+        let checked = checked.and_then(|()| row::check_room(operation, writes));
         checked.map_err(|e| e.engine(NAME).store(&self.name))?;
-        self.change(operation, |tx, tree| {
+        self.change(operation, writes.len(), |tx, tree| {
             for write in writes {
                 match write {
                     Write::Put(key, put) => put_row(&self.core, tx, tree, key, put)?,
@@ -216,26 +244,21 @@ impl Store for LsmStore {
                 }
             }
             Ok(())
-        })?;
-        let expires =
-            |write: &Write<'_>| matches!(write, Write::Put(_, put) if put.expires_ms.is_some());
-        if writes.iter().any(expires) {
-            expiry::sweep(&self.core);
-        }
-        Ok(())
+        })
     }
 
     fn delete(&self, key: &[u8]) -> Result<bool> {
         let operation = Operation::Delete;
         self.check(operation)?;
-        let checked = CAPABILITIES.limits.check_key(operation, key);
+        let checked = LIMITS.check_key(operation, key);
         checked.map_err(|e| e.engine(NAME).store(&self.name))?;
-        self.change(operation, |tx, tree| {
-            let found = entry(tx, tree, key, || self.core.now_ms())?.is_some();
-            if found {
+        self.change(operation, 1, |tx, tree| {
+            let found = entry(tx, tree, key, || self.core.now_ms())?;
+            if let Some(found) = &found {
                 tx.delete(tree, key)?;
+                expiry::forget(&self.core, tx, tree, key, found.expires_ms)?;
             }
-            Ok(found)
+            Ok(found.is_some())
         })
     }
 
@@ -247,13 +270,12 @@ impl Store for LsmStore {
     ) -> Result<Swap> {
         let operation = Operation::CompareAndSet;
         self.check(operation)?;
-        let limits = CAPABILITIES.limits;
         let checked = match &new {
-            Some(put) => limits.check_put(operation, key, put),
-            None => limits.check_key(operation, key),
+            Some(put) => LIMITS.check_put(operation, key, put),
+            None => LIMITS.check_key(operation, key),
         };
         checked.map_err(|e| e.engine(NAME).store(&self.name))?;
-        self.change(operation, |tx, tree| {
+        self.change(operation, 1, |tx, tree| {
             let found = entry(tx, tree, key, || self.core.now_ms())?;
             if !expected.is(found.as_ref()) {
                 return Ok(Swap::Differs(found));
@@ -269,7 +291,7 @@ impl Store for LsmStore {
 
     fn clear(&self) -> Result<()> {
         self.check(Operation::Clear)?;
-        self.change(Operation::Clear, |tx, tree| {
+        self.change(Operation::Clear, 0, |tx, tree| {
             Ok(tx.delete_range(tree, &KeyRange::all())?)
         })
     }
@@ -291,7 +313,7 @@ impl Store for LsmStore {
         self.check(operation)?;
         let stats = || {
             let (snapshot, tree) = self.newest()?;
-            let (keys, bytes, exact) = self.size(&snapshot, tree)?;
+            let (keys, bytes, exact) = self.size(&snapshot, tree, self.core.now_ms())?;
             let versions = self.core.catalog.versions(&snapshot, self.id)?.len();
             Ok(StoreStats {
                 keys,
@@ -327,8 +349,9 @@ impl Transactional for LsmStore {
         match mode {
             Mode::ReadOnly => {
                 let (snapshot, tree) = self.named(operation, self.newest())?;
-                let core = Arc::clone(&self.core);
-                Ok(Box::new(LsmReader::new(core, snapshot, tree, &self.name)))
+                let (core, life) = (Arc::clone(&self.core), Arc::clone(&self.life));
+                let state = (snapshot, tree);
+                Ok(Box::new(LsmReader::new(core, life, state, &self.name)))
             }
             Mode::ReadWrite => {
                 let tx = self.core.db.begin();

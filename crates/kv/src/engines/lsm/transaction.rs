@@ -9,7 +9,7 @@ use nexusbase_db::{Bytes, CommitError, Snapshot, Transaction as DbTransaction, T
 use super::failure::Fault;
 use super::store::put_row;
 use super::view::{LsmView, entry};
-use super::{CAPABILITIES, Core, NAME, row};
+use super::{Core, LIMITS, NAME, expiry, row};
 use crate::domain::{
     Cursor, Direction, Entry, Error, ErrorKind, KeyRange, Operation, Put, Result, RowRef,
     Transaction, View, WriteView,
@@ -25,6 +25,8 @@ pub(super) struct LsmTransaction {
     store: String,
     tree: TreeId,
     now_ms: u64,
+    /// Keys and values that it has written.
+    bytes: usize,
 }
 
 impl LsmTransaction {
@@ -42,6 +44,7 @@ impl LsmTransaction {
             tx,
             store: store.to_owned(),
             tree,
+            bytes: 0,
         }
     }
 
@@ -49,7 +52,9 @@ impl LsmTransaction {
     fn part(&mut self) -> Part<'_> {
         Part {
             core: &self.core,
+            life: &self.life,
             tx: &mut self.tx,
+            bytes: &mut self.bytes,
             store: Cow::Borrowed(&self.store),
             tree: self.tree,
             now_ms: self.now_ms,
@@ -58,6 +63,7 @@ impl LsmTransaction {
 
     fn reader(&self) -> Reader<'_> {
         Reader {
+            life: &self.life,
             tx: &self.tx,
             store: &self.store,
             tree: self.tree,
@@ -100,13 +106,17 @@ impl WriteView for LsmTransaction {
 
 impl Transaction for LsmTransaction {
     fn also(&mut self, store: &str) -> Result<Box<dyn WriteView + '_>> {
+        let operation = Operation::Begin;
+        super::check(&self.life, operation, &self.store)?;
         let found = self.core.catalog.find(&self.tx, store);
-        let (_, tree) = super::named(Operation::Begin, store, found)?;
+        let (_, place) = super::named(operation, store, found)?;
         Ok(Box::new(Part {
             core: &self.core,
+            life: &self.life,
             tx: &mut self.tx,
+            bytes: &mut self.bytes,
             store: Cow::Owned(store.to_owned()),
-            tree,
+            tree: place.tree,
             now_ms: self.now_ms,
         }))
     }
@@ -131,12 +141,15 @@ impl Transaction for LsmTransaction {
                 outcome => Ok(outcome.map(drop)?),
             }
         });
-        super::named(Operation::Commit, &store, committed)
+        super::named(Operation::Commit, &store, committed)?;
+        expiry::sweep(&core, 1);
+        Ok(())
     }
 }
 
 /// Reading a transaction in one store.
 struct Reader<'a> {
+    life: &'a Life,
     tx: &'a DbTransaction,
     store: &'a str,
     tree: TreeId,
@@ -145,14 +158,17 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn entry(&self, key: &[u8]) -> Result<Option<Entry>> {
+        super::check(self.life, Operation::Get, self.store)?;
         let found = entry(self.tx, self.tree, key, || self.now_ms);
         super::named(Operation::Get, self.store, found).map_err(|e| e.key(key))
     }
 
     fn cursor(&self, range: KeyRange, direction: Direction) -> Result<Box<dyn Cursor + 'a>> {
+        super::check(self.life, Operation::Iterate, self.store)?;
         let rows = self.tx.scan(self.tree, range, direction);
         let rows = super::named(Operation::Iterate, self.store, rows.map_err(Fault::from))?;
         Ok(Box::new(TransactionCursor {
+            store: self.store,
             rows: Some(rows),
             now_ms: self.now_ms,
             row: None,
@@ -163,7 +179,11 @@ impl<'a> Reader<'a> {
 /// A transaction in one store.
 struct Part<'a> {
     core: &'a Core,
+    /// That of the handle that the transaction was begun with.
+    life: &'a Life,
     tx: &'a mut DbTransaction,
+    /// Keys and values that the transaction has written, in all stores.
+    bytes: &'a mut usize,
     store: Cow<'a, str>,
     tree: TreeId,
     now_ms: u64,
@@ -172,11 +192,22 @@ struct Part<'a> {
 impl Part<'_> {
     fn reader(&self) -> Reader<'_> {
         Reader {
+            life: self.life,
             tx: self.tx,
             store: &self.store,
             tree: self.tree,
             now_ms: self.now_ms,
         }
+    }
+
+    /// What the transaction will have written after so many bytes more.
+    fn with(&self, bytes: usize) -> std::result::Result<usize, Fault> {
+        let (bytes, limit) = (*self.bytes + bytes, LIMITS.batch_bytes);
+        if bytes > limit {
+            let what = "a transaction";
+            return Err(ErrorKind::TooLarge { what, bytes, limit }.into());
+        }
+        Ok(bytes)
     }
 }
 
@@ -198,28 +229,40 @@ impl WriteView for Part<'_> {
     fn put(&mut self, key: &[u8], put: Put<'_>) -> Result<()> {
         let operation = Operation::Write;
         let named = |e: Error| e.engine(NAME).store(&self.store);
-        let checked = CAPABILITIES.limits.check_put(operation, key, &put);
-        checked.map_err(named)?;
-        let done = put_row(self.core, self.tx, self.tree, key, &put);
-        done.map_err(|fault| named(fault.error(operation)).key(key))
+        super::check(self.life, operation, &self.store)?;
+        let checked = LIMITS.check_put(operation, key, &put);
+        let size = checked.map_err(named)?;
+        let done = self.with(size).and_then(|bytes| {
+            put_row(self.core, self.tx, self.tree, key, &put)?;
+            Ok(bytes)
+        });
+        let done = done.map_err(|fault| named(fault.error(operation)).key(key));
+        *self.bytes = done?;
+        Ok(())
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<bool> {
         let operation = Operation::Delete;
         let named = |e: Error| e.engine(NAME).store(&self.store);
-        let checked = CAPABILITIES.limits.check_key(operation, key);
-        checked.map_err(named)?;
-        let found = self.entry(key)?.is_some();
-        if found {
-            let deleted = self.tx.delete(self.tree, key).map_err(Fault::from);
-            super::named(operation, &self.store, deleted)?;
-        }
-        Ok(found)
+        super::check(self.life, operation, &self.store)?;
+        let checked = LIMITS.check_key(operation, key);
+        let size = checked.map_err(named)?;
+        let Some(found) = self.entry(key)? else {
+            return Ok(false);
+        };
+        let done = self.with(size).and_then(|bytes| {
+            self.tx.delete(self.tree, key)?;
+            expiry::forget(self.core, self.tx, self.tree, key, found.expires_ms)?;
+            Ok(bytes)
+        });
+        *self.bytes = super::named(operation, &self.store, done)?;
+        Ok(true)
     }
 }
 
 /// A walk through a transaction's rows.
 struct TransactionCursor<'a> {
+    store: &'a str,
     rows: Option<nexusbase_db::Scan<'a>>,
     now_ms: u64,
     /// The row that is lent.
@@ -245,7 +288,10 @@ impl TransactionCursor<'_> {
 
 impl Cursor for TransactionCursor<'_> {
     fn next(&mut self) -> Result<Option<RowRef<'_>>> {
-        let named = |fault: Fault| fault.error(Operation::Iterate).engine(NAME);
+        let named = |fault: Fault| {
+            let error = fault.error(Operation::Iterate);
+            error.engine(NAME).store(self.store)
+        };
         let advanced = self.advance();
         if !matches!(advanced, Ok(true)) {
             (self.rows, self.row) = (None, None);
@@ -262,11 +308,18 @@ impl Cursor for TransactionCursor<'_> {
 /// A transaction that only reads: one state of all stores.
 pub(super) struct LsmReader {
     core: Arc<Core>,
+    /// That of the handle that it was begun with.
+    life: Arc<Life>,
     view: LsmView,
 }
 
 impl LsmReader {
-    pub(super) fn new(core: Arc<Core>, snapshot: Snapshot, tree: TreeId, store: &str) -> Self {
+    pub(super) fn new(
+        core: Arc<Core>,
+        life: Arc<Life>,
+        (snapshot, tree): (Snapshot, TreeId),
+        store: &str,
+    ) -> Self {
         let view = LsmView {
             snapshot: Arc::new(snapshot),
             tree,
@@ -274,7 +327,11 @@ impl LsmReader {
             store: store.to_owned(),
             now_ms: core.now_ms(),
         };
-        Self { core, view }
+        Self { core, life, view }
+    }
+
+    fn check(&self, operation: Operation) -> Result<()> {
+        super::check(&self.life, operation, &self.view.store)
     }
 }
 
@@ -293,14 +350,17 @@ fn read_only(operation: Operation, store: &str) -> Error {
 
 impl View for LsmReader {
     fn entry(&self, key: &[u8]) -> Result<Option<Entry>> {
+        self.check(Operation::Get)?;
         self.view.entry(key)
     }
 
     fn entries(&self, keys: &[&[u8]]) -> Result<Vec<Option<Entry>>> {
+        self.check(Operation::Get)?;
         self.view.entries(keys)
     }
 
     fn cursor(&self, range: KeyRange, direction: Direction) -> Result<Box<dyn Cursor + '_>> {
+        self.check(Operation::Iterate)?;
         self.view.cursor(range, direction)
     }
 }
@@ -317,20 +377,21 @@ impl WriteView for LsmReader {
 
 impl Transaction for LsmReader {
     fn also(&mut self, store: &str) -> Result<Box<dyn WriteView + '_>> {
+        self.check(Operation::Begin)?;
         let found = self.core.catalog.find(&*self.view.snapshot, store);
-        let (_, tree) = super::named(Operation::Begin, store, found)?;
+        let (_, place) = super::named(Operation::Begin, store, found)?;
         let view = LsmView {
             snapshot: Arc::clone(&self.view.snapshot),
-            tree,
+            tree: place.tree,
             expiry: self.core.catalog.expiry,
             store: store.to_owned(),
             now_ms: self.view.now_ms,
         };
-        let core = Arc::clone(&self.core);
-        Ok(Box::new(Self { core, view }))
+        let (core, life) = (Arc::clone(&self.core), Arc::clone(&self.life));
+        Ok(Box::new(Self { core, life, view }))
     }
 
     fn commit(self: Box<Self>) -> Result<()> {
-        Ok(())
+        self.check(Operation::Commit)
     }
 }

@@ -16,10 +16,6 @@ use crate::domain::{
 impl LsmStore {
     fn take(&self, name: Option<&str>, note: &str) -> std::result::Result<Version, Fault> {
         let core = &self.core;
-        // Counted before and outside: the transaction would have read all of the store.
-        let (snapshot, tree) = self.newest()?;
-        let size = self.size(&snapshot, tree)?;
-        drop(snapshot);
         core.transact(|tx| {
             let tree = self.tree_of(tx)?;
             if let Some(name) = name
@@ -31,14 +27,17 @@ impl LsmStore {
             {
                 return Err(ErrorKind::VersionExists(name.to_owned()).into());
             }
+            // Of the state that is kept. Who writes meanwhile is no reason to begin anew.
+            let time_ms = core.now_ms();
+            let (keys, bytes, exact) = self.size(tx.snapshot(), tree, time_ms)?;
             let version = Version {
                 number: core.catalog.next_number(tx, self.id)?,
                 name: name.map(str::to_owned),
                 note: note.to_owned(),
-                time_ms: core.now_ms(),
-                keys: size.0,
-                bytes: size.1,
-                exact: size.2,
+                time_ms,
+                keys,
+                bytes,
+                exact,
             };
             core.catalog
                 .add_version(tx, self.id, tree, version.clone())?;
@@ -102,6 +101,7 @@ impl Versioned for LsmStore {
         self.check(operation)?;
         let core = &self.core;
         let deleted = core.transact(|tx| {
+            self.tree_of(tx)?;
             let row = core.catalog.version(tx, self.id, version)?;
             core.catalog.remove_version(tx, self.id, &row)
         });
