@@ -74,16 +74,25 @@ pub(super) fn check_room(operation: Operation, writes: &[Write<'_>]) -> Checked<
     Ok(())
 }
 
+/// What a row says that is a value and nothing else.
+#[inline]
+pub(super) fn plain<'a>(key: &'a [u8], row: &'a [u8]) -> Option<RowRef<'a>> {
+    let (0, value) = row.split_first()? else {
+        return None;
+    };
+    Some(RowRef {
+        key,
+        value,
+        expires_ms: None,
+        media_type: None,
+    })
+}
+
 /// What a row says.
 #[inline]
 pub(super) fn decode<'a>(key: &'a [u8], row: &'a [u8]) -> Result<RowRef<'a>, Fault> {
-    if let Some((0, value)) = row.split_first() {
-        return Ok(RowRef {
-            key,
-            value,
-            expires_ms: None,
-            media_type: None,
-        });
+    if let Some(plain) = plain(key, row) {
+        return Ok(plain);
     }
     let nonsense = || Fault::nonsense("a row is no entry: its first bytes make no sense");
     decode_rare(key, row).ok_or_else(nonsense)

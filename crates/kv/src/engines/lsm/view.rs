@@ -96,15 +96,6 @@ impl LsmCursor {
     }
 
     /// Goes to the next row that has not expired. Returns whether there is one.
-    #[inline]
-    fn advance(&mut self) -> std::result::Result<bool, Fault> {
-        // A long walk looks at each row once.
-        if matches!(self.expired, Expired::None) {
-            return Ok(self.cursor.advance()?);
-        }
-        self.advance_looking()
-    }
-
     fn advance_looking(&mut self) -> std::result::Result<bool, Fault> {
         if let Expired::Unknown(rows, state, expiry) = &mut self.expired {
             *rows -= 1;
@@ -135,7 +126,13 @@ impl Cursor for LsmCursor {
         if self.ended {
             return Ok(None);
         }
-        match self.advance() {
+        // A long walk looks at each row once.
+        let advanced = if matches!(self.expired, Expired::None) {
+            self.cursor.advance().map_err(Fault::from)
+        } else {
+            self.advance_looking()
+        };
+        match advanced {
             Ok(true) => {}
             Ok(false) => {
                 self.ended = true;
@@ -143,11 +140,17 @@ impl Cursor for LsmCursor {
             }
             Err(fault) => return Err(self.failed(fault)),
         }
-        let row = self.cursor.row().map_err(Fault::from);
-        let row = row.and_then(|(key, value)| row::decode(key, value));
-        row.map(Some).map_err(|fault| {
+        let failed = |fault: Fault| {
             let error = fault.error(Operation::Iterate);
             error.engine(NAME).store(&self.store)
-        })
+        };
+        // One after the other, without results handed on: this is what a scan does for each row.
+        match self.cursor.row() {
+            Ok((key, value)) => match row::plain(key, value) {
+                Some(row) => Ok(Some(row)),
+                None => row::decode(key, value).map(Some).map_err(failed),
+            },
+            Err(error) => Err(failed(error.into())),
+        }
     }
 }
