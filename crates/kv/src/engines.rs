@@ -3,7 +3,7 @@
 //! | engine | for | durable | larger than memory |
 //! | --- | --- | --- | --- |
 //! | [`lsm`] | data that has to stay, of any size | yes | yes |
-//! | [`file`] | what people want to read and edit; small to middle sizes | yes | no |
+//! | [`file`](mod@file) | what people want to read and edit; small to middle sizes | yes | no |
 //! | [`memory`] | caches, tests, what can be made again | no | no |
 
 pub mod file;
