@@ -458,3 +458,19 @@ fn the_commands_of_the_page_work() {
     let color = place.run(&["kv", "get", "settings", "color", "--data", "./data"]);
     assert_eq!(color.ok(), "blue");
 }
+
+/// A line of a store's file that was edited by hand is reported, and taken over when that is wanted.
+#[test]
+fn what_a_check_finds_is_shown_and_edits_are_taken_over_if_wanted() {
+    let stores = Stores::in_folder();
+    stores.run(&["create", "e", "--engine", "file"]).ok();
+    stores.run(&["set", "e", "color", "blue"]).ok();
+    let file = stores.place.data().join("files/e.jsonl");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("blue"), "{text}");
+    std::fs::write(&file, text.replace("blue", "green")).unwrap();
+    stores.run(&["check", "e"]).fails(1, &["--accept-edits"]);
+    stores.run(&["get", "e", "color"]).fails(1, &["no key"]);
+    stores.run(&["check", "e", "--accept-edits"]).ok();
+    assert_eq!(stores.run(&["get", "e", "color"]).ok(), "green");
+}

@@ -132,6 +132,7 @@ impl Server {
         version: Option<&VersionId>,
     ) -> Outcome<Option<Response<Body>>> {
         let version_word = version.map(word);
+        check_key(key)?;
         let path = state_path(store, version_word.as_deref(), &[b"keys", key]);
         match self.send(Method::GET, &path)? {
             Ok(response) => Ok(Some(response)),
@@ -156,6 +157,7 @@ impl Server {
         new: &NewValue<'_>,
         condition: Option<(&'static str, String)>,
     ) -> Outcome<bool> {
+        check_key(new.key)?;
         let mut call = Call::new(Method::PUT, &path(store, &[b"keys", new.key]))
             .body(new.media_type, new.value.to_vec());
         if let Some(ttl) = new.ttl {
@@ -249,6 +251,15 @@ const fn joined(first: CopyReport, then: CopyReport) -> CopyReport {
         resumed: first.resumed,
         complete: then.complete,
     }
+}
+
+/// Refuses the key for which a server has no address.
+fn check_key(key: &[u8]) -> Outcome<()> {
+    if key.is_empty() {
+        let message = "a server has no address for the empty key";
+        return Err(Failure::usage(message).hint("use --data, or send a batch to the server"));
+    }
+    Ok(())
 }
 
 fn with_keys<'a>(mut call: Call<'a>, keys: &Keys) -> Call<'a> {
@@ -445,6 +456,7 @@ impl Kv for Server {
     }
 
     fn delete(&self, store: &str, key: &[u8]) -> Outcome<bool> {
+        check_key(key)?;
         match self.send(Method::DELETE, &path(store, &[b"keys", key]))? {
             Ok(_) => Ok(true),
             Err(problem) if problem.status == StatusCode::NOT_FOUND => {
