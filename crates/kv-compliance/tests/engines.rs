@@ -10,6 +10,18 @@ use nexusbase_io::sim::{SimClock, SimDisk};
 use nexusbase_kv::{Engine, engines};
 use nexusbase_kv_compliance::{Fixture, MultiFixture};
 
+/// The four suites of one engine, whose module has a `fixture`.
+macro_rules! suites {
+    ($($suite:ident)*) => {
+        $(
+            #[test]
+            fn $suite() {
+                nexusbase_kv_compliance::$suite(fixture);
+            }
+        )*
+    };
+}
+
 fn env(clock: &SimClock, disk: &SimDisk) -> Env {
     Env {
         clock: Arc::new(clock.clone()),
@@ -48,25 +60,7 @@ mod memory {
         Fixture::new(engines::memory::engine(&env)).clock(clock)
     }
 
-    #[test]
-    fn store() {
-        nexusbase_kv_compliance::store(fixture);
-    }
-
-    #[test]
-    fn engine() {
-        nexusbase_kv_compliance::engine(fixture);
-    }
-
-    #[test]
-    fn transactional() {
-        nexusbase_kv_compliance::transactional(fixture);
-    }
-
-    #[test]
-    fn versioned() {
-        nexusbase_kv_compliance::versioned(fixture);
-    }
+    suites!(store engine transactional versioned);
 }
 
 mod file {
@@ -85,25 +79,7 @@ mod file {
         again(clock, open)
     }
 
-    #[test]
-    fn store() {
-        nexusbase_kv_compliance::store(fixture);
-    }
-
-    #[test]
-    fn engine() {
-        nexusbase_kv_compliance::engine(fixture);
-    }
-
-    #[test]
-    fn transactional() {
-        nexusbase_kv_compliance::transactional(fixture);
-    }
-
-    #[test]
-    fn versioned() {
-        nexusbase_kv_compliance::versioned(fixture);
-    }
+    suites!(store engine transactional versioned);
 }
 
 mod lsm {
@@ -128,25 +104,7 @@ mod lsm {
         again(clock, open)
     }
 
-    #[test]
-    fn store() {
-        nexusbase_kv_compliance::store(fixture);
-    }
-
-    #[test]
-    fn engine() {
-        nexusbase_kv_compliance::engine(fixture);
-    }
-
-    #[test]
-    fn transactional() {
-        nexusbase_kv_compliance::transactional(fixture);
-    }
-
-    #[test]
-    fn versioned() {
-        nexusbase_kv_compliance::versioned(fixture);
-    }
+    suites!(store engine transactional versioned);
 }
 
 #[test]
