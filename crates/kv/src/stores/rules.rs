@@ -78,6 +78,20 @@ impl Rules {
         (ttl_ms > 0).then(|| now_ms().saturating_add(ttl_ms))
     }
 
+    /// Refuses writes to a store that can only be read.
+    pub(super) fn check_writable(
+        &self,
+        operation: Operation,
+        engine: &str,
+        store: &str,
+    ) -> Result<()> {
+        if !self.is_read_only() {
+            return Ok(());
+        }
+        let kind = ErrorKind::ReadOnly("the store's options say so");
+        Err(failed(operation, store, kind).engine(engine))
+    }
+
     /// Refuses a store that a copy has left half done.
     pub(super) fn check_complete(&self, operation: Operation, name: &str) -> Result<()> {
         if !self.unfinished.load(Ordering::Acquire) {

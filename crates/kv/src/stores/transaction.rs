@@ -1,12 +1,15 @@
 //! Transactions that keep to what each store was told, and tell what they did once it is done.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::DerefMut;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use nexusbase_io::Clock;
 
 use super::rules::Rules;
-use super::watched::{Context, check_writable, with_time};
+use super::watched::{Context, with_time};
 use crate::domain::event::KEY_BYTES_MAX;
 use crate::domain::{
     Cursor, Direction, Entry, Error, ErrorKind, EventKind, KeyRange, Operation, Put, Result, Store,
@@ -69,11 +72,6 @@ fn note(changes: &mut Changes, rules: &Arc<Rules>, store: &str, key: &[u8], is_p
     changes.insert(store.to_owned(), written);
 }
 
-fn read_only(operation: Operation, store: &str) -> Error {
-    let kind = ErrorKind::ReadOnly("the store's options say so");
-    Error::new(operation, kind).store(store)
-}
-
 /// A transaction.
 #[derive(Debug)]
 pub(super) struct WatchedTransaction {
@@ -96,6 +94,18 @@ impl WatchedTransaction {
             changes: Changes::new(),
         }
     }
+
+    /// It in its own store.
+    fn home(&mut self) -> Part<'_, &mut dyn Transaction> {
+        Part {
+            inner: &mut *self.inner,
+            store: Cow::Borrowed(self.store.name()),
+            engine: self.store.engine_name(),
+            rules: Arc::clone(&self.context.rules),
+            clock: &*self.context.clock,
+            changes: &mut self.changes,
+        }
+    }
 }
 
 impl View for WatchedTransaction {
@@ -114,20 +124,11 @@ impl View for WatchedTransaction {
 
 impl WriteView for WatchedTransaction {
     fn put(&mut self, key: &[u8], put: Put<'_>) -> Result<()> {
-        let Self { context, store, .. } = self;
-        check_writable(&context.rules, Operation::Write, &**store)?;
-        let put = with_time(&context.rules, &*context.clock, put);
-        self.inner.put(key, put)?;
-        note(&mut self.changes, &context.rules, store.name(), key, true);
-        Ok(())
+        self.home().put(key, put)
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<bool> {
-        let Self { context, store, .. } = self;
-        check_writable(&context.rules, Operation::Delete, &**store)?;
-        let deleted = self.inner.delete(key)?;
-        note(&mut self.changes, &context.rules, store.name(), key, false);
-        Ok(deleted)
+        self.home().delete(key)
     }
 }
 
@@ -141,9 +142,10 @@ impl Transaction for WatchedTransaction {
         let engine = self.store.engine_name();
         Ok(Box::new(Part {
             inner: self.inner.also(store).map_err(|e| e.engine(engine))?,
-            store: store.to_owned(),
+            store: Cow::Owned(store.to_owned()),
+            engine,
             rules: known.rules,
-            context: &self.context,
+            clock: &*self.context.clock,
             changes: &mut self.changes,
         }))
     }
@@ -155,12 +157,10 @@ impl Transaction for WatchedTransaction {
             context,
             changes,
         } = *self;
-        // They may have become so after the writes.
-        if let Some((name, _)) = changes
-            .iter()
-            .find(|(_, written)| written.rules.is_read_only())
-        {
-            return Err(read_only(Operation::Commit, name).engine(store.engine_name()));
+        for (name, written) in &changes {
+            // It may have become read-only after the writes.
+            let rules = &written.rules;
+            rules.check_writable(Operation::Commit, store.engine_name(), name)?;
         }
         inner.commit()?;
         for (store, written) in changes {
@@ -174,25 +174,21 @@ impl Transaction for WatchedTransaction {
     }
 }
 
-/// A transaction in another store.
-struct Part<'a> {
-    inner: Box<dyn WriteView + 'a>,
-    store: String,
+/// A transaction in one store: its own, or another.
+struct Part<'a, W> {
+    inner: W,
+    store: Cow<'a, str>,
+    engine: &'a str,
     rules: Arc<Rules>,
-    context: &'a Context,
+    clock: &'a dyn Clock,
     changes: &'a mut Changes,
 }
 
-impl Part<'_> {
-    fn check_writable(&self, operation: Operation) -> Result<()> {
-        if self.rules.is_read_only() {
-            return Err(read_only(operation, &self.store));
-        }
-        Ok(())
-    }
-}
-
-impl View for Part<'_> {
+impl<'a, W, T> View for Part<'a, W>
+where
+    W: DerefMut<Target = T>,
+    T: WriteView + ?Sized + 'a,
+{
     fn entry(&self, key: &[u8]) -> Result<Option<Entry>> {
         self.inner.entry(key)
     }
@@ -206,17 +202,25 @@ impl View for Part<'_> {
     }
 }
 
-impl WriteView for Part<'_> {
+impl<'a, W, T> WriteView for Part<'a, W>
+where
+    W: DerefMut<Target = T>,
+    T: WriteView + ?Sized + 'a,
+{
     fn put(&mut self, key: &[u8], put: Put<'_>) -> Result<()> {
-        self.check_writable(Operation::Write)?;
-        let put = with_time(&self.rules, &*self.context.clock, put);
+        let operation = Operation::Write;
+        self.rules
+            .check_writable(operation, self.engine, &self.store)?;
+        let put = with_time(&self.rules, self.clock, put);
         self.inner.put(key, put)?;
         note(self.changes, &self.rules, &self.store, key, true);
         Ok(())
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<bool> {
-        self.check_writable(Operation::Delete)?;
+        let operation = Operation::Delete;
+        self.rules
+            .check_writable(operation, self.engine, &self.store)?;
         let deleted = self.inner.delete(key)?;
         note(self.changes, &self.rules, &self.store, key, false);
         Ok(deleted)

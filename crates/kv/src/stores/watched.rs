@@ -32,17 +32,6 @@ pub(super) struct Context {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-/// Refuses writes to a store that can only be read.
-pub(super) fn check_writable(rules: &Rules, operation: Operation, store: &dyn Store) -> Result<()> {
-    if !rules.is_read_only() {
-        return Ok(());
-    }
-    let kind = ErrorKind::ReadOnly("the store's options say so");
-    Err(Error::new(operation, kind)
-        .engine(store.engine_name())
-        .store(store.name()))
-}
-
 /// The same, with the time that the store was told for entries without one.
 pub(super) fn with_time<'a>(rules: &Rules, clock: &dyn Clock, put: Put<'a>) -> Put<'a> {
     let told = || rules.expires_ms(|| clock.unix_ms());
@@ -87,7 +76,8 @@ impl Watched {
     }
 
     fn check_writable(&self, operation: Operation) -> Result<()> {
-        check_writable(&self.context.rules, operation, &*self.store)
+        let (engine, store) = (self.store.engine_name(), self.store.name());
+        self.context.rules.check_writable(operation, engine, store)
     }
 
     fn with_time<'a>(&self, put: Put<'a>) -> Put<'a> {

@@ -8,6 +8,7 @@ mod leaks;
 mod names;
 mod options;
 mod threads;
+mod transactions;
 
 use std::path::Path;
 use std::sync::Arc;
