@@ -18,13 +18,13 @@
 //! ```
 //! use bson::rawdoc;
 //! use nexusbase_db::Database;
-//! use nexusbase_documents::{Documents, Error, Query, bson};
+//! use nexusbase_documents::{Documents, Error, IndexSpec, Query, bson};
 //!
 //! # fn main() -> Result<(), Error> {
 //! let documents = Documents::new(&Database::in_memory()?);
 //! let packages = documents.collection("packages")?;
 //! packages.insert(&rawdoc! { "_id": "redis", "section": "database", "size": 70_000 })?;
-//! packages.create_index("section", |_| {})?;
+//! packages.create_index(&IndexSpec::on("section")?, |_| {})?;
 //!
 //! let query = Query::new(&rawdoc! { "section": "database", "size": { "$gt": 1000 } })?;
 //! let found = packages.find(&query.sort("-size")?.limit(10))?;
@@ -51,7 +51,7 @@ pub use error::{
     ValueError,
 };
 pub use query::Query;
-pub use store::{Collection, CollectionTx, Documents, Error};
+pub use store::{Collection, CollectionTx, Documents, Error, IndexSpec};
 
 /// How deeply objects and arrays may be nested; the document itself is level 1.
 pub const NESTING_MAX: usize = 100;

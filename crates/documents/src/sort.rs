@@ -47,17 +47,7 @@ impl Sort {
     /// # Errors
     /// One that names the key that is wrong.
     pub fn parse(text: &str) -> Result<Self, SortError> {
-        let mut keys = Vec::new();
-        if !text.trim().is_empty() {
-            for part in text.split(',').map(str::trim) {
-                let (name, direction) = match part.strip_prefix('-') {
-                    Some(name) => (name, Direction::Descending),
-                    None => (part.strip_prefix('+').unwrap_or(part), Direction::Ascending),
-                };
-                push_key(&mut keys, name, direction)?;
-            }
-        }
-        Self::from_keys(keys)
+        Self::from_keys(parse_keys(text)?)
     }
 
     /// Reads an order from a document such as `{"size": -1, "name": 1}`. The empty document is
@@ -196,6 +186,21 @@ impl SortKey {
     fn encode(&self, document: &RawDocument, out: &mut Vec<u8>) -> Result<(), ValueError> {
         key::encode_directed(self.value(document)?, self.direction, out)
     }
+}
+
+/// Reads paths separated by commas, a leading `-` for descending.
+pub(crate) fn parse_keys(text: &str) -> Result<Vec<SortKey>, SortError> {
+    let mut keys = Vec::new();
+    if !text.trim().is_empty() {
+        for part in text.split(',').map(str::trim) {
+            let (name, direction) = match part.strip_prefix('-') {
+                Some(name) => (name, Direction::Descending),
+                None => (part.strip_prefix('+').unwrap_or(part), Direction::Ascending),
+            };
+            push_key(&mut keys, name, direction)?;
+        }
+    }
+    Ok(keys)
 }
 
 fn push_key(keys: &mut Vec<SortKey>, name: &str, direction: Direction) -> Result<(), SortError> {

@@ -1,8 +1,7 @@
 //! Collections: documents and their indexes as rows of trees, and what can be done to them.
 //!
 //! A collection has a tree of documents (key: the encoded `_id`, value: the BSON as it came) and a
-//! tree for each index (key: an encoded value, then the encoded `_id`; no value). Its
-//! definition is a row of one more tree. Whatever changes a document changes the
+//! tree for each index. Its definition is a row of one more tree. Whatever changes a document changes the
 //! index rows in the same transaction, so an index never disagrees with its documents.
 //!
 //! Every operation exists once, on a [`Transaction`](nexusbase_db::Transaction)
@@ -14,7 +13,7 @@ mod collection;
 mod definition;
 mod documents;
 mod error;
-mod index;
+pub(crate) mod index;
 mod transaction;
 
 pub use bulk::OnError;
@@ -23,7 +22,7 @@ pub use collection::Collection;
 pub use definition::{CollectionInfo, IndexInfo};
 pub use documents::Documents;
 pub use error::{Error, NameError};
+pub use index::{EXPIRE_SECONDS_MAX, INDEX_PARTS_MAX, IndexSpec};
 pub use transaction::CollectionTx;
 
 pub(crate) use definition::{Definition, IndexDefinition};
-pub(crate) use index::entry_keys;

@@ -4,6 +4,7 @@
 
 use bson::raw::{RawBson, RawDocumentBuf};
 use nexusbase_db::Database;
+use nexusbase_documents::store::IndexSpec;
 use nexusbase_documents::{Collection, Documents, Query, json};
 use nexusbase_io::sim::SimRng;
 
@@ -105,7 +106,9 @@ fn answers_with_and_without_indexes_agree() {
         let indexed = documents.collection("indexed").unwrap();
         for path in ["a", "b", "a.b"] {
             if rng.below(3) > 0 {
-                indexed.create_index(path, |_| {}).unwrap();
+                indexed
+                    .create_index(&IndexSpec::on(path).unwrap(), |_| {})
+                    .unwrap();
             }
         }
         fill(&mut rng, &plain, &indexed);

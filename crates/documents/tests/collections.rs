@@ -5,6 +5,7 @@
 use bson::raw::{RawBson, RawDocument, RawDocumentBuf};
 use nexusbase_db::Database;
 use nexusbase_documents::query::{Access, Cursor, SortKind};
+use nexusbase_documents::store::IndexSpec;
 use nexusbase_documents::store::OnError;
 use nexusbase_documents::{Collection, Documents, Error, Query, json};
 
@@ -98,7 +99,9 @@ fn each_of_many_documents_has_its_own_outcome() {
     ];
     let outcomes = |documents: &[String], on_error| {
         let things = collection();
-        things.create_index("k", |_| {}).unwrap();
+        things
+            .create_index(&IndexSpec::on("k").unwrap(), |_| {})
+            .unwrap();
         let documents: Vec<_> = documents.iter().map(|one| document(one)).collect();
         let outcomes = things.insert_each(&documents, on_error).unwrap();
         let words = outcomes.iter().map(|outcome| match outcome {
@@ -157,8 +160,16 @@ fn queries_use_an_index_and_say_so() {
         access(&things, &by_k),
         (Access::Collection, SortKind::None, 200)
     );
-    assert!(things.create_index("k", |_| {}).unwrap());
-    assert!(!things.create_index("k", |_| {}).unwrap());
+    assert!(
+        things
+            .create_index(&IndexSpec::on("k").unwrap(), |_| {})
+            .unwrap()
+    );
+    assert!(
+        !things
+            .create_index(&IndexSpec::on("k").unwrap(), |_| {})
+            .unwrap()
+    );
     let (used, _, read) = access(&things, &by_k);
     assert_eq!(
         (used, read),
@@ -193,7 +204,7 @@ fn an_index_that_cannot_be_finished_is_not_left_behind() {
     let things = collection();
     let long = "x".repeat(40_000);
     insert_all(&things, &[&format!("{{\"_id\":1,\"k\":\"{long}\"}}")]);
-    let refused = things.create_index("k", |_| {});
+    let refused = things.create_index(&IndexSpec::on("k").unwrap(), |_| {});
     assert!(matches!(refused, Err(Error::KeyTooLarge { .. })));
     assert!(things.info().unwrap().unwrap().indexes.is_empty());
     insert_all(&things, &[&format!("{{\"_id\":2,\"k\":\"{long}\"}}")]);
@@ -202,7 +213,9 @@ fn an_index_that_cannot_be_finished_is_not_left_behind() {
 #[test]
 fn dropping_a_collection_or_an_index_leaves_nothing_behind() {
     let things = collection();
-    things.create_index("a", |_| {}).unwrap();
+    things
+        .create_index(&IndexSpec::on("a").unwrap(), |_| {})
+        .unwrap();
     insert_all(&things, &[r#"{"_id":1,"a":1}"#]);
     assert!(things.drop_index("a").unwrap());
     assert!(!things.drop_index("a").unwrap());
@@ -230,7 +243,9 @@ fn pages_show_each_document_once_while_others_write() {
         ("-k", Some("k")),
     ] {
         if let Some(index) = index {
-            things.create_index(index, |_| {}).unwrap();
+            things
+                .create_index(&IndexSpec::on(index).unwrap(), |_| {})
+                .unwrap();
         }
         let whole = ids(
             &things,
@@ -316,7 +331,9 @@ fn an_index_built_while_others_write_is_complete() {
                 }
             }
         });
-        things.create_index("k", |_| {}).unwrap();
+        things
+            .create_index(&IndexSpec::on("k").unwrap(), |_| {})
+            .unwrap();
         writer.join().unwrap();
     });
     let snapshot = things.snapshot();

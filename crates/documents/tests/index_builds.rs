@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bson::raw::{RawBsonRef, RawDocumentBuf, cstr};
 use nexusbase_db::{CommitError, Database};
+use nexusbase_documents::store::IndexSpec;
 use nexusbase_documents::{Collection, DOCUMENT_BYTES_MAX, Documents, Error, Query, json};
 
 fn collection() -> Collection {
@@ -30,7 +31,11 @@ fn insert_numbers(collection: &Collection, numbers: std::ops::Range<i32>) {
 
 /// Begins an index, and ends as a process that is killed after the first step.
 fn begin_index_and_die(collection: &Collection, path: &str) {
-    let build = || collection.create_index(path, |_| std::panic::resume_unwind(Box::new(())));
+    let build = || {
+        collection.create_index(&IndexSpec::on(path).unwrap(), |_| {
+            std::panic::resume_unwind(Box::new(()))
+        })
+    };
     catch_unwind(AssertUnwindSafe(build)).unwrap_err();
 }
 
@@ -39,7 +44,7 @@ fn an_index_that_was_dropped_and_begun_anew_is_not_released_by_the_first_build()
     let things = collection();
     insert_numbers(&things, 0..3000);
     let mut pending = true;
-    let built = things.create_index("a", |done| {
+    let built = things.create_index(&IndexSpec::on("a").unwrap(), |done| {
         if done >= 1500 && std::mem::take(&mut pending) {
             things.drop_index("a").unwrap();
             begin_index_and_die(&things, "a");
@@ -47,7 +52,11 @@ fn an_index_that_was_dropped_and_begun_anew_is_not_released_by_the_first_build()
     });
     assert!(matches!(built, Err(Error::NoSuchIndex { .. })), "{built:?}");
     assert_eq!(count(&things, r#"{"a":3}"#), 429);
-    assert!(things.create_index("a", |_| ()).unwrap());
+    assert!(
+        things
+            .create_index(&IndexSpec::on("a").unwrap(), |_| ())
+            .unwrap()
+    );
     assert_eq!(count(&things, r#"{"a":3}"#), 429);
 }
 
@@ -61,7 +70,11 @@ fn documents_with_more_values_together_than_a_transaction_holds_can_be_indexed()
         let text = format!(r#"{{"_id":{number},"a":[{}]}}"#, values.join(","));
         things.insert(&document(&text)).unwrap();
     }
-    assert!(things.create_index("a.b", |_| ()).unwrap());
+    assert!(
+        things
+            .create_index(&IndexSpec::on("a.b").unwrap(), |_| ())
+            .unwrap()
+    );
     assert_eq!(count(&things, r#"{"a.b":400003}"#), 2);
 }
 
@@ -82,7 +95,11 @@ fn a_document_that_an_unfinished_index_cannot_hold_can_be_replaced_and_deleted()
             .replace(RawBsonRef::Int32(9999), &document(r#"{"a":"short"}"#))
             .unwrap()
     );
-    assert!(things.create_index("a", |_| ()).unwrap());
+    assert!(
+        things
+            .create_index(&IndexSpec::on("a").unwrap(), |_| ())
+            .unwrap()
+    );
     assert_eq!(count(&things, r#"{"a":"short"}"#), 1);
 }
 

@@ -23,7 +23,7 @@ pub use nexusbase_db::{
 };
 pub use nexusbase_documents::query::{Access, Answers, Cursor, Explain};
 pub use nexusbase_documents::store::{CollectionInfo, IndexInfo};
-pub use nexusbase_documents::{Collection, CollectionTx, Documents, Error, Query, bson};
+pub use nexusbase_documents::{Collection, CollectionTx, Documents, Error, IndexSpec, Query, bson};
 pub use nexusbase_kv::{CreateOptions, MultiStore, Store};
 
 /// The database under the documents: transactions on trees of byte keys and byte values.

@@ -63,7 +63,7 @@ impl From<CollectionInfo> for Collection {
 impl From<IndexInfo> for Index {
     fn from(info: IndexInfo) -> Self {
         Self {
-            path: info.path,
+            path: info.spec.text(),
             multikey: info.multikey,
             ready: info.ready,
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
-use nexusbase_documents::store;
+use nexusbase_documents::store::{self, IndexSpec};
 
 use crate::app::App;
 use crate::collections::{Collection, create_with, missing, no_parameters};
@@ -40,7 +40,9 @@ pub(crate) async fn create(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let create = move |collection: &store::Collection| collection.create_index(&path, |_| {});
+    let create = move |collection: &store::Collection| {
+        collection.create_index(&IndexSpec::on(&path)?, |_| {})
+    };
     create_with(&app, deadline, name, create).await
 }
 

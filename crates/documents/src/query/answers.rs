@@ -14,7 +14,8 @@ use super::{Query, stored_document};
 use crate::filter::Filter;
 use crate::projection::Projection;
 use crate::sort::{SORT_MEMORY_BYTES_MAX, Sort, TopK};
-use crate::store::{Error, entry_keys};
+use crate::store::Error;
+use crate::store::index::row::rows;
 use crate::value::key::split_first;
 
 /// The documents that a query asked for, one by one, and how they were found.
@@ -283,7 +284,10 @@ impl<'v> Reader<'v> {
             let Some(range) = self.ranges.pop() else {
                 return Ok(None);
             };
-            let tree = self.index.as_ref().map_or(self.data, |index| index.tree);
+            let tree = self
+                .index
+                .as_ref()
+                .map_or(self.data, |index| index.definition.tree);
             self.scan = Some(self.view.scan(tree, range, self.direction)?);
         }
     }
@@ -297,12 +301,16 @@ impl<'v> Reader<'v> {
         let Some(index) = &self.index else {
             return Ok(None);
         };
-        let (value, id) = split_first(row)
-            .ok_or_else(|| damaged(format!("a row of the index on {} has no value", index.path)))?;
+        let (value, id) = split_first(row).ok_or_else(|| {
+            damaged(format!(
+                "a row of the index on {} has no value",
+                index.definition.name()
+            ))
+        })?;
         let bytes = self.view.get(self.data, id)?.ok_or_else(|| {
             damaged(format!(
                 "the index on {} names a document that is missing",
-                index.path
+                index.definition.name()
             ))
         })?;
         let document = stored_document(&self.collection, &bytes)?;
@@ -321,7 +329,7 @@ impl<'v> Reader<'v> {
         id: &[u8],
         document: &RawDocument,
     ) -> Result<bool, Error> {
-        let keys = entry_keys(&index.path, document)?.keys;
+        let keys = rows(&index.definition, document)?.values;
         let row = |key: &[u8]| [key, id].concat();
         let in_range = |key: &&Vec<u8>| self.all.iter().any(|range| range.contains(&row(key)));
         let first = match self.direction {
@@ -345,7 +353,7 @@ fn start_key(
     if sort
         .keys()
         .first()
-        .is_some_and(|key| key.path == index.path)
+        .is_some_and(|key| key.path == index.definition.spec.parts[0].path)
     {
         let mut row = after.part(sort, 0)?;
         row.extend(after.part(sort, 1)?);

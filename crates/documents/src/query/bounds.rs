@@ -69,7 +69,7 @@ fn points(constraints: &[Constraint<'_>]) -> Result<Option<Bounds>, ValueError> 
     let mut prefixes = Vec::with_capacity(literals.len());
     let mut text = String::from("= ");
     for (number, literal) in literals.iter().enumerate() {
-        prefixes.push(encoded(literal)?);
+        push_points(literal.value(), &mut prefixes)?;
         if number > 0 {
             text.push_str(" or ");
         }
@@ -89,6 +89,17 @@ fn points(constraints: &[Constraint<'_>]) -> Result<Option<Bounds>, ValueError> 
     }))
 }
 
+/// The points at which documents stand that have this value. An array stands by its elements, the
+/// empty one as undefined, and as a whole where it is an element itself.
+fn push_points(value: RawBsonRef<'_>, points: &mut Vec<Vec<u8>>) -> Result<(), ValueError> {
+    if let RawBsonRef::Array(array) = value {
+        let first = array.into_iter().next().transpose()?;
+        points.push(encoded(first.unwrap_or(RawBsonRef::Undefined))?);
+    }
+    points.push(encoded(value)?);
+    Ok(())
+}
+
 /// A range of values of one class.
 #[derive(Clone, Copy)]
 struct Interval<'f> {
@@ -100,8 +111,8 @@ struct Interval<'f> {
 impl<'f> Interval<'f> {
     fn of(comparison: Comparison, literal: &'f Literal) -> Option<Self> {
         let class = Class::of(literal.value());
-        // These two compare with values of every class.
-        if matches!(class, Class::MinKey | Class::MaxKey) {
+        // The first two compare with values of every class; arrays have no row as a whole.
+        if matches!(class, Class::MinKey | Class::MaxKey | Class::Array) {
             return None;
         }
         let (low, high) = match comparison {
@@ -130,11 +141,11 @@ impl<'f> Interval<'f> {
         let class = [self.class.byte()];
         let mut text = String::new();
         let start = match self.low {
-            Some((literal, _)) => encoded(literal)?,
+            Some((literal, _)) => encoded(literal.value())?,
             None => class.to_vec(),
         };
         let last = match self.high {
-            Some((literal, _)) => encoded(literal)?,
+            Some((literal, _)) => encoded(literal.value())?,
             None => class.to_vec(),
         };
         for (literal, sign) in [self.low, self.high].into_iter().flatten() {
@@ -155,8 +166,7 @@ impl<'f> Interval<'f> {
     }
 }
 
-fn encoded(literal: &Literal) -> Result<Vec<u8>, ValueError> {
-    let value: RawBsonRef<'_> = literal.value();
+fn encoded(value: RawBsonRef<'_>) -> Result<Vec<u8>, ValueError> {
     let mut bytes = Vec::new();
     key::encode(value, &mut bytes)?;
     Ok(bytes)

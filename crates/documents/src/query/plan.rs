@@ -7,7 +7,7 @@
 //! 4. a range on `_id`, then on the index with the fewest rows in it, if it is selective;
 //! 5. the whole collection, in the order of `_id`.
 
-use nexusbase_db::{Direction, KeyRange, TreeId, View};
+use nexusbase_db::{Direction, KeyRange, View};
 
 use super::Query;
 use super::bounds::{self, Bounds};
@@ -79,8 +79,7 @@ pub(crate) struct Plan {
 
 #[derive(Clone, Debug)]
 pub(crate) struct IndexAccess {
-    pub(crate) path: Path,
-    pub(crate) tree: TreeId,
+    pub(crate) definition: IndexDefinition,
     /// A document may stand in the ranges more than once.
     pub(crate) repeats: bool,
 }
@@ -95,8 +94,9 @@ pub(crate) fn choose(
         return Ok(id_plan(bounds, query));
     }
     let mut candidates = Vec::new();
-    for index in definition.indexes.iter().filter(|index| index.ready) {
-        if let Some(bounds) = bounds::of(&query.filter, index.path.as_str(), index.multikey)? {
+    for index in definition.indexes.iter().filter(|index| usable(index)) {
+        if let Some(bounds) = bounds::of(&query.filter, first(index).as_str(), index.is_multikey())?
+        {
             candidates.push((index, bounds));
         }
     }
@@ -117,6 +117,20 @@ pub(crate) fn choose(
         return Ok(index_plan(index, bounds, query));
     }
     Ok(whole(query))
+}
+
+fn usable(index: &IndexDefinition) -> bool {
+    let spec = &index.spec;
+    index.ready
+        && spec.parts.len() == 1
+        && spec.parts[0].direction == SortDirection::Ascending
+        && !spec.unique
+        && !spec.sparse
+        && spec.partial.is_none()
+}
+
+fn first(index: &IndexDefinition) -> &Path {
+    &index.spec.parts[0].path
 }
 
 type Candidate<'a> = (&'a IndexDefinition, Bounds);
@@ -181,14 +195,13 @@ fn index_plan(index: &IndexDefinition, bounds: &Bounds, query: &Query) -> Plan {
     };
     Plan {
         access: Access::Index {
-            path: index.path.as_str().to_owned(),
+            path: index.name().to_owned(),
             bounds: bounds.text.clone(),
         },
         ranges: bounds.ranges.clone(),
         index: Some(IndexAccess {
-            path: index.path.clone(),
-            tree: index.tree,
-            repeats: index.multikey && !one_value,
+            repeats: index.is_multikey() && !one_value,
+            definition: index.clone(),
         }),
         direction,
         sort,
@@ -201,10 +214,10 @@ fn ordered(definition: &Definition, candidates: &[Candidate<'_>], query: &Query)
     let index = definition
         .indexes
         .iter()
-        .find(|index| index.ready && order_by_index(index, query).is_some())?;
+        .find(|index| usable(index) && order_by_index(index, query).is_some())?;
     let bounds = candidates
         .iter()
-        .find(|candidate| candidate.0.path == index.path);
+        .find(|candidate| candidate.0.tree == index.tree);
     let all = Bounds {
         ranges: vec![KeyRange::all()],
         points: false,
@@ -219,12 +232,12 @@ fn ordered(definition: &Definition, candidates: &[Candidate<'_>], query: &Query)
 
 /// Which way to read an index to get the order asked for, if it can give it.
 fn order_by_index(index: &IndexDefinition, query: &Query) -> Option<Direction> {
-    if index.multikey {
+    if index.is_multikey() {
         return None;
     }
     match query.sort.as_ref()?.keys() {
         [first, id]
-            if first.path == index.path
+            if &first.path == self::first(index)
                 && id.path.as_str() == "_id"
                 && first.direction == id.direction =>
         {

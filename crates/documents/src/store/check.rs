@@ -13,16 +13,16 @@ use super::collection::Collection;
 use super::definition::{Definition, IndexDefinition};
 use super::documents::Documents;
 use super::error::Error;
-use super::index::{entry_keys, id_key};
-use crate::path::{Path, field};
-use crate::value::key::split_first;
+use super::index::id_key;
+use super::index::row::rows;
+use crate::path::field;
 
 /// What is wrong with a collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexFinding {
     /// The collection.
     pub collection: String,
-    /// The path of the index; none if it is a matter of the documents.
+    /// The name of the index; none if it is a matter of the documents.
     pub index: Option<String>,
     /// What is wrong.
     pub fault: IndexFault,
@@ -58,8 +58,8 @@ impl IndexFault {
 impl fmt::Display for IndexFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "collection {:?}", self.collection)?;
-        if let Some(path) = &self.index {
-            write!(f, ", index on {path}")?;
+        if let Some(name) = &self.index {
+            write!(f, ", index {name}")?;
         }
         let key = self.key.escape_ascii();
         match &self.fault {
@@ -117,28 +117,26 @@ impl Documents {
 }
 
 impl Collection {
-    /// Drops the index on `path` and makes it again from the documents. Until it is ready, queries
-    /// do without it. Returns whether there was one.
+    /// Drops the index called `name` and makes it again from the documents. Until it is ready,
+    /// queries do without it. Returns whether there was one.
     ///
     /// # Errors
     /// As [`Collection::create_index`]; begun again, that goes on.
-    pub fn rebuild_index(&self, path: &str, progress: impl FnMut(u64)) -> Result<bool, Error> {
-        let parsed = Path::parse(path).map_err(|e| Error::IndexPath {
-            path: path.to_owned(),
-            reason: e.to_string(),
-        })?;
+    pub fn rebuild_index(&self, name: &str, progress: impl FnMut(u64)) -> Result<bool, Error> {
         let begun = self.documents().transact(|tx| {
             let mut within = self.within(tx);
-            if !within.drop_index(path)? {
-                return Ok(false);
-            }
-            within.begin_index(&parsed)?;
-            Ok(true)
+            let Some(spec) = within.index_spec(name)? else {
+                return Ok(None);
+            };
+            within.drop_index(name)?;
+            within.begin_index(&spec)?;
+            Ok(Some(spec))
         })?;
-        if begun {
-            self.create_index(path, progress)?;
-        }
-        Ok(begun)
+        let Some(spec) = begun else {
+            return Ok(false);
+        };
+        self.create_index(&spec, progress)?;
+        Ok(true)
     }
 }
 
@@ -186,7 +184,7 @@ impl Check<'_> {
     fn find(&mut self, index: Option<&IndexDefinition>, fault: IndexFault, key: &[u8]) {
         (self.on_finding)(IndexFinding {
             collection: self.collection.name().to_owned(),
-            index: index.map(|index| index.path.as_str().to_owned()),
+            index: index.map(|index| index.name().to_owned()),
             fault,
             key: key.to_vec(),
         });
@@ -209,19 +207,21 @@ impl Check<'_> {
         key: &[u8],
         document: &RawDocument,
     ) -> Result<(), Error> {
-        let entries = match entry_keys(&index.path, document) {
-            Ok(entries) => entries,
+        let rows = match rows(index, document) {
+            Ok(rows) => rows,
             Err(error) => {
                 self.find(None, IndexFault::Document(error.to_string()), key);
                 return Ok(());
             }
         };
-        if !entries.single && !index.multikey {
+        let mut flags = rows.multikey.iter().zip(&index.multikey);
+        if flags.any(|(found, known)| *found && !known) {
             self.find(Some(index), IndexFault::NotSingle, key);
         }
-        for value in entries.keys {
-            let row = [&value, key].concat();
-            if self.snapshot.get(index.tree, &row)?.is_none() {
+        for values in rows.values {
+            let (row, value) = index.row(&values, key);
+            let found = self.snapshot.get(index.tree, &row)?;
+            if found.is_none_or(|found| *found != *value) {
                 self.find(Some(index), IndexFault::Missing, &row);
             }
         }
@@ -234,18 +234,18 @@ impl Check<'_> {
             .snapshot
             .scan(index.tree, KeyRange::all(), Direction::Forward)?
         {
-            let (row, _) = row?;
+            let (row, value) = row?;
             self.checked.index_rows += 1;
-            let owner = split_first(&row);
-            let document = match owner {
+            let parts = index.split_row(&row, &value);
+            let document = match parts {
                 Some((_, id)) => self.snapshot.get(data, id)?,
                 None => None,
             };
-            let belongs = owner.zip(document).is_some_and(|((value, id), document)| {
+            let belongs = parts.zip(document).is_some_and(|((values, id), document)| {
                 // A document that is damaged is found with the documents.
                 read_document(id, &document).is_ok_and(|document| {
-                    entry_keys(&index.path, document)
-                        .is_ok_and(|entries| entries.keys.iter().any(|key| key == value))
+                    rows(index, document)
+                        .is_ok_and(|rows| rows.values.iter().any(|key| key == values))
                 })
             });
             if !belongs {

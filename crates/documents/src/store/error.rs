@@ -68,13 +68,22 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// A document has arrays under two parts of one index, which would need a row for each pair.
+    #[error(
+        "the document has arrays under two paths of the index {index:?}; an index holds one \
+         array per document at most"
+    )]
+    ParallelArrays {
+        /// The index.
+        index: String,
+    },
     /// There is no such index.
-    #[error("collection {collection:?} has no index on {path:?}")]
+    #[error("collection {collection:?} has no index {index:?}")]
     NoSuchIndex {
         /// The collection.
         collection: String,
-        /// The path.
-        path: String,
+        /// The name of the index.
+        index: String,
     },
     /// A filter is refused.
     #[error(transparent)]

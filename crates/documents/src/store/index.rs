@@ -1,73 +1,27 @@
-//! Which rows a document has in an index.
+//! Indexes: what they are asked to be, which rows a document has in them, and how a row is read.
+//!
+//! A row's key is the encoded values of the index's parts, each in its direction, and then, unless
+//! the index is unique, the encoded `_id`. Its value is the encoded `_id` if the index is unique,
+//! and otherwise empty.
+//!
+//! An array stands in an index by each of its elements. So that every document has a row in an
+//! index that leaves none out on purpose, an empty array, or a path that finds nothing at all,
+//! stands there as undefined, which no condition asks for; a missing field stands as null.
 
-use bson::raw::{RawBsonRef, RawDocument};
+pub(crate) mod row;
+pub(crate) mod spec;
+
+pub use spec::{EXPIRE_SECONDS_MAX, INDEX_PARTS_MAX, IndexSpec};
+
+use bson::raw::RawBsonRef;
 
 use super::error::Error;
-use crate::path::{Found, Path};
 use crate::value::key;
 
-/// The longest encoded value in an index row, in bytes; the `_id` follows it in the key.
+/// The longest encoded values in an index row together, in bytes; the `_id` follows them.
 pub(crate) const VALUE_KEY_BYTES_MAX: usize = 32 << 10;
 /// The longest encoded `_id`, in bytes.
 pub(crate) const ID_KEY_BYTES_MAX: usize = 8 << 10;
-
-/// The values of a document under an index's path, encoded, sorted, each once.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct EntryKeys {
-    pub(crate) keys: Vec<Vec<u8>>,
-    /// Whether the document stands in the index once, by one plain value, so that the index
-    /// orders it as a sort would.
-    pub(crate) single: bool,
-}
-
-/// The index rows of `document`: one for each value that a condition on `path` could meet.
-///
-/// An array stands there as a whole and by each of its elements; a missing field as null.
-pub(crate) fn entry_keys(path: &Path, document: &RawDocument) -> Result<EntryKeys, Error> {
-    let mut entries = EntryKeys {
-        keys: Vec::new(),
-        single: true,
-    };
-    path.visit(document, &mut |found| {
-        match found {
-            Found::Missing => push(RawBsonRef::Null, &mut entries.keys)?,
-            Found::Apart => entries.single = false,
-            Found::Value { value, unwrap } => {
-                push(value, &mut entries.keys)?;
-                if let RawBsonRef::Array(array) = value {
-                    entries.single = false;
-                    for element in array.into_iter().filter(|_| unwrap) {
-                        push(element?, &mut entries.keys)?;
-                    }
-                }
-            }
-        }
-        Ok(false)
-    })?;
-    entries.single &= entries.keys.len() == 1;
-    entries.keys.sort_unstable();
-    entries.keys.dedup();
-    if let Some(long) = entries
-        .keys
-        .iter()
-        .find(|key| key.len() > VALUE_KEY_BYTES_MAX)
-    {
-        let (path, bytes) = (path.as_str().to_owned(), long.len());
-        return Err(Error::KeyTooLarge {
-            path,
-            bytes,
-            limit: VALUE_KEY_BYTES_MAX,
-        });
-    }
-    Ok(entries)
-}
-
-fn push(value: RawBsonRef<'_>, keys: &mut Vec<Vec<u8>>) -> Result<(), crate::ValueError> {
-    let mut bytes = Vec::with_capacity(24);
-    key::encode(value, &mut bytes)?;
-    keys.push(bytes);
-    Ok(())
-}
 
 /// The key of an `_id` in the tree of documents.
 pub(crate) fn id_key(id: RawBsonRef<'_>) -> Result<Vec<u8>, Error> {

@@ -8,13 +8,14 @@ use nexusbase_db::{Transaction, TreeId, View};
 use super::collection::Collection;
 use super::definition::{Definition, IndexDefinition};
 use super::error::Error;
-use super::index::{entry_keys, id_key};
+use super::index::row::rows;
+use super::index::{IndexSpec, id_key};
 use crate::DOCUMENT_BYTES_MAX;
 use crate::document::check_document;
 use crate::error::DocumentError;
 use crate::id;
 use crate::id::text::format;
-use crate::path::{Path, field};
+use crate::path::field;
 use crate::query::{Answers, Query};
 
 /// A collection inside a transaction: sees the transaction's own writes, and nobody else sees
@@ -51,9 +52,9 @@ impl<'tx> CollectionTx<'tx> {
             return Ok(false);
         };
         for index in &definition.indexes {
-            self.tx.drop_tree(&self.index_tree_name(&index.path))?;
+            self.drop_tree(index.tree)?;
         }
-        self.tx.drop_tree(&self.data_tree_name())?;
+        self.drop_tree(definition.data)?;
         self.collection
             .documents()
             .delete_definition(self.tx, self.collection.name())?;
@@ -140,71 +141,59 @@ impl<'tx> CollectionTx<'tx> {
         self.collection.find_in(self.tx, query)
     }
 
+    /// What the index called `name` was asked to be, if there is one.
+    pub(crate) fn index_spec(&self, name: &str) -> Result<Option<IndexSpec>, Error> {
+        let definition = self.definition()?;
+        let index = definition.as_ref().and_then(|known| known.index(name));
+        Ok(index.map(|index| index.spec.clone()))
+    }
+
     /// Adds an index that holds no document yet and is not read yet, but kept up to date from
     /// now on. Returns its tree if it has to be filled.
-    pub(crate) fn begin_index(&mut self, path: &Path) -> Result<Option<TreeId>, Error> {
-        if path.as_str() == "_id" {
-            let (path, reason) = (
-                "_id".to_owned(),
-                "every collection has that index".to_owned(),
-            );
-            return Err(Error::IndexPath { path, reason });
-        }
+    pub(crate) fn begin_index(&mut self, spec: &IndexSpec) -> Result<Option<TreeId>, Error> {
         let definition = self.definition_or_create()?;
-        if let Some(index) = definition.index(path.as_str()) {
+        if let Some(index) = definition.index(spec.name()) {
             return Ok((!index.ready).then_some(index.tree));
         }
-        let tree = self.tx.create_tree(&self.index_tree_name(path))?;
+        let tree = self.create_tree(&format!("{}/index/{}", definition.prefix, spec.name()))?;
         let mut changed = Definition::clone(&definition);
-        let index = IndexDefinition {
-            path: path.clone(),
-            tree,
-            multikey: false,
-            ready: false,
-        };
-        changed.indexes.push(index);
+        changed
+            .indexes
+            .push(IndexDefinition::new(spec.clone(), tree));
         self.put_definition(&changed)?;
         Ok(Some(tree))
     }
 
     /// Puts the index rows of the document at `key`, which the index may lack still.
-    pub(crate) fn fill_index(
-        &mut self,
-        path: &Path,
-        tree: TreeId,
-        key: &[u8],
-    ) -> Result<(), Error> {
-        let mut definition = self.required_definition(path, tree)?;
+    pub(crate) fn fill_index(&mut self, name: &str, tree: TreeId, key: &[u8]) -> Result<(), Error> {
+        let mut definition = self.required_definition(name, tree)?;
         let Some(document) = self.stored(&definition, key)? else {
             return Ok(());
         };
-        let index = definition
-            .indexes
-            .iter()
-            .position(|index| index.path == *path);
-        if let Some(at) = index {
+        let indexes = &definition.indexes;
+        if let Some(at) = indexes.iter().position(|index| index.tree == tree) {
             self.put_index_rows(&mut definition, at, key, &document)?;
         }
         Ok(())
     }
 
     /// Releases an index for reading.
-    pub(crate) fn finish_index(&mut self, path: &Path, tree: TreeId) -> Result<(), Error> {
-        let mut changed = Definition::clone(&*self.required_definition(path, tree)?);
-        if let Some(index) = changed.index_mut(path.as_str()) {
+    pub(crate) fn finish_index(&mut self, name: &str, tree: TreeId) -> Result<(), Error> {
+        let mut changed = Definition::clone(&*self.required_definition(name, tree)?);
+        if let Some(index) = changed.index_mut(name) {
             index.ready = true;
         }
         self.put_definition(&changed)
     }
 
     /// Drops an index that cannot be filled, unless another has replaced or finished it.
-    pub(crate) fn abandon_index(&mut self, path: &Path, tree: TreeId) -> Result<(), Error> {
+    pub(crate) fn abandon_index(&mut self, name: &str, tree: TreeId) -> Result<(), Error> {
         let begun = self.definition()?.is_some_and(|known| {
-            let index = known.index(path.as_str());
+            let index = known.index(name);
             index.is_some_and(|index| index.tree == tree && !index.ready)
         });
         if begun {
-            self.drop_index(path.as_str())?;
+            self.drop_index(name)?;
         }
         Ok(())
     }
@@ -213,30 +202,30 @@ impl<'tx> CollectionTx<'tx> {
     ///
     /// # Errors
     /// When the database cannot be read or the transaction becomes too large.
-    pub fn drop_index(&mut self, path: &str) -> Result<bool, Error> {
+    pub fn drop_index(&mut self, name: &str) -> Result<bool, Error> {
         let Some(definition) = self.definition()? else {
             return Ok(false);
         };
-        let Some(index) = definition.index(path) else {
+        let Some(index) = definition.index(name) else {
             return Ok(false);
         };
-        self.tx.drop_tree(&self.index_tree_name(&index.path))?;
+        self.drop_tree(index.tree)?;
         let mut changed = Definition::clone(&definition);
-        changed.indexes.retain(|index| index.path.as_str() != path);
+        changed.indexes.retain(|index| index.name() != name);
         self.put_definition(&changed)?;
         Ok(true)
     }
 
-    /// The definition, if it has the index that lies in `tree`. One on the same path that lies in
+    /// The definition, if it has the index that lies in `tree`. One of the same name that lies in
     /// another is another: somebody has dropped the first and begun anew.
-    fn required_definition(&self, path: &Path, tree: TreeId) -> Result<Arc<Definition>, Error> {
+    fn required_definition(&self, name: &str, tree: TreeId) -> Result<Arc<Definition>, Error> {
         let definition = self.definition()?.filter(|known| {
-            let index = known.index(path.as_str());
+            let index = known.index(name);
             index.is_some_and(|index| index.tree == tree)
         });
         definition.ok_or_else(|| Error::NoSuchIndex {
             collection: self.collection.name().to_owned(),
-            path: path.as_str().to_owned(),
+            index: name.to_owned(),
         })
     }
 
@@ -252,9 +241,10 @@ impl<'tx> CollectionTx<'tx> {
     }
 
     fn create_new(&mut self) -> Result<Definition, Error> {
-        let data = self.tx.create_tree(&self.data_tree_name())?;
+        let prefix = self.free_prefix()?;
         let definition = Definition {
-            data,
+            data: self.create_tree(&format!("{prefix}/data"))?,
+            prefix: prefix.into(),
             indexes: Vec::new(),
         };
         self.put_definition(&definition)?;
@@ -267,12 +257,28 @@ impl<'tx> CollectionTx<'tx> {
             .put_definition(self.tx, self.collection.name(), definition)
     }
 
-    fn data_tree_name(&self) -> String {
-        format!("documents/{}/data", self.collection.name())
+    /// A prefix for the names of this collection's trees. One that was renamed keeps the trees
+    /// that are called after its old name.
+    fn free_prefix(&self) -> Result<String, Error> {
+        let name = self.collection.name();
+        let mut prefix = format!("documents/{name}");
+        let mut number = 1;
+        while self.tx.tree(&format!("{prefix}/data"))?.is_some() {
+            number += 1;
+            prefix = format!("documents/{name}~{number}");
+        }
+        Ok(prefix)
     }
 
-    fn index_tree_name(&self, path: &Path) -> String {
-        format!("documents/{}/index/{path}", self.collection.name())
+    fn create_tree(&mut self, name: &str) -> Result<TreeId, Error> {
+        Ok(self.tx.create_tree(name)?)
+    }
+
+    fn drop_tree(&mut self, tree: TreeId) -> Result<(), Error> {
+        if let Some(name) = self.tx.tree_name(tree)? {
+            self.tx.drop_tree(&name)?;
+        }
+        Ok(())
     }
 
     fn stored(&self, definition: &Definition, key: &[u8]) -> Result<Option<RawDocumentBuf>, Error> {
@@ -300,14 +306,15 @@ impl<'tx> CollectionTx<'tx> {
         for at in 0..definition.indexes.len() {
             if let Some(before) = before {
                 let index = &definition.indexes[at];
-                let values = match entry_keys(&index.path, before) {
-                    Ok(entries) => entries.keys,
+                let values = match rows(index, before) {
+                    Ok(rows) => rows.values,
                     // It came before the index, which is not filled yet and has no row of it.
                     Err(Error::KeyTooLarge { .. }) => Vec::new(),
                     Err(error) => return Err(error),
                 };
                 for value in values {
-                    self.tx.delete(index.tree, &[&value, key].concat())?;
+                    let (row, _) = index.row(&value, key);
+                    self.tx.delete(index.tree, &row)?;
                 }
             }
             if let Some(after) = after {
@@ -325,13 +332,17 @@ impl<'tx> CollectionTx<'tx> {
         document: &RawDocument,
     ) -> Result<(), Error> {
         let index = &definition.indexes[at];
-        let entries = entry_keys(&index.path, document)?;
-        for value in entries.keys {
-            self.tx.put(index.tree, &[&value, key].concat(), &[])?;
+        let rows = rows(index, document)?;
+        for value in rows.values {
+            let (row, value) = index.row(&value, key);
+            self.tx.put(index.tree, &row, &value)?;
         }
-        if !entries.single && !index.multikey {
+        let news = rows.multikey.iter().zip(&index.multikey);
+        if news.into_iter().any(|(found, known)| *found && !known) {
             let mut changed = Definition::clone(definition);
-            changed.indexes[at].multikey = true;
+            for (known, found) in changed.indexes[at].multikey.iter_mut().zip(rows.multikey) {
+                *known |= found;
+            }
             self.put_definition(&changed)?;
             *definition = Arc::new(changed);
         }

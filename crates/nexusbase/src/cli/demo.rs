@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use anstyle::Style;
 use indicatif::ProgressBar;
-use nexusbase::{Database, Documents};
+use nexusbase::{Database, Documents, IndexSpec};
 use nexusbase_io::Env;
 use nexusbase_server::ServerConfig;
 use tracing_subscriber::filter::LevelFilter;
@@ -65,7 +65,11 @@ fn prepare(arguments: &DemoArgs, documents: &Documents, terminal: Terminal) -> O
     let collection = documents.collection(COLLECTION)?;
     // The indexes come last: where they are ready, everything is there.
     let is_ready = collection.info()?.is_some_and(|info| {
-        let ready = |path: &&str| info.indexes.iter().any(|i| i.path == **path && i.ready);
+        let ready = |path: &&str| {
+            info.indexes
+                .iter()
+                .any(|i| i.spec.text() == **path && i.ready)
+        };
         INDEXES.iter().all(ready)
     });
     if is_ready {
@@ -82,7 +86,7 @@ fn prepare(arguments: &DemoArgs, documents: &Documents, terminal: Terminal) -> O
     let imported = imported?;
     for path in INDEXES {
         let bar = terminal.document_progress("indexing");
-        collection.create_index(path, |done| bar.set_position(done))?;
+        collection.create_index(&IndexSpec::on(path)?, |done| bar.set_position(done))?;
         bar.finish_and_clear();
     }
     let elapsed = clock.monotonic().saturating_sub(started);

@@ -10,7 +10,7 @@ mod server;
 use nexusbase::bson::raw::RawDocumentBuf;
 use nexusbase::documents::error::ParseError;
 use nexusbase::documents::json;
-use nexusbase::{Documents, Query};
+use nexusbase::{Documents, IndexSpec, Query};
 
 use super::args::OnError;
 use super::failure::{Failure, Outcome};
@@ -134,7 +134,7 @@ impl Store {
         match self {
             Self::Folder(documents) => {
                 let collection = documents.collection(collection)?;
-                Ok(collection.create_index(path, progress)?)
+                Ok(collection.create_index(&IndexSpec::on(path)?, progress)?)
             }
             Self::Server(client) => server::create_index(client, collection, path),
         }

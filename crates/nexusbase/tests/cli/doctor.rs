@@ -42,7 +42,9 @@ fn place(segment_bytes: u64) -> Place {
     let place = Place::new();
     let documents = open(&place.data(), segment_bytes);
     let parts = documents.collection("parts").unwrap();
-    parts.create_index("size", |_| {}).unwrap();
+    parts
+        .create_index(&nexusbase::IndexSpec::on("size").unwrap(), |_| {})
+        .unwrap();
     let insert = |from: i32, to: i32| {
         for n in from..to {
             let length = if n % 50 == 0 { 9000 } else { 30 };

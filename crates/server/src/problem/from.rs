@@ -27,6 +27,9 @@ pub(crate) fn of_error(error: &Error) -> Problem {
             let problem = Problem::new(Kind::InvalidDocument, text).with("limit", *limit);
             problem.with("path", path.as_str())
         }
+        Error::ParallelArrays { index } => {
+            Problem::new(Kind::InvalidDocument, text).with("index", index.as_str())
+        }
         Error::IndexPath { .. } => Problem::new(Kind::InvalidIndex, text).parameter("path"),
         Error::NoSuchIndex { .. } => Problem::new(Kind::NoSuchIndex, text),
         Error::Filter(e) => of_filter(e),

@@ -81,7 +81,7 @@ pub(super) fn collections(documents: &Documents) -> Outcome<Vec<CollectionShown>
             .indexes
             .into_iter()
             .map(|index| IndexShown {
-                path: index.path,
+                path: index.spec.text(),
                 multikey: index.multikey,
                 ready: index.ready,
             })
