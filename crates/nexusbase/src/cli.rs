@@ -25,6 +25,7 @@ mod http;
 mod import;
 mod index;
 mod kv;
+mod loadtest;
 mod log;
 mod output;
 mod progress;
@@ -73,6 +74,7 @@ fn run(command: Command, terminal: Terminal) -> Outcome {
         Command::Index(index) => index::run(&index, terminal),
         Command::Collections(collections) => collections::run(&collections),
         Command::Kv(kv) => kv::run(&kv, terminal),
+        Command::Loadtest(arguments) => loadtest::run(&arguments, terminal),
         Command::Log(log) => log::run(&log, terminal),
         Command::Forest(forest) => forest::run(&forest, terminal),
         Command::Doctor(doctor) => doctor::run(&doctor, terminal),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use super::kv::args::KvCommand;
+use super::loadtest::args::LoadTestArgs;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed, with the reason on standard error; 2 wrong usage.
@@ -72,6 +73,9 @@ pub(super) enum Command {
     /// Work with key-value stores
     #[command(subcommand)]
     Kv(KvCommand),
+    /// Work on a server with many users at once, and check that nothing is lost
+    #[command(after_help = super::loadtest::args::EXIT_CODES)]
+    Loadtest(LoadTestArgs),
     /// Look at the log of a data folder, also while a server has it open
     #[command(subcommand)]
     Log(LogCommand),

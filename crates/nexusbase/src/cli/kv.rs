@@ -8,12 +8,12 @@ pub(in crate::cli) mod args;
 mod check;
 mod copy;
 mod diff;
-mod interrupt;
+pub(super) mod interrupt;
 mod list;
 mod stores;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(super) mod text;
 mod values;
 mod versions;
 mod watch;

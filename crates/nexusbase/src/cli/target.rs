@@ -104,7 +104,8 @@ impl FolderArgs {
     }
 }
 
-fn variable(name: &str) -> Option<String> {
+/// A variable of the environment, if it says something.
+pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 

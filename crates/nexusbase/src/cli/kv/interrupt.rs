@@ -16,7 +16,7 @@ use crate::cli::failure::{Failure, Outcome};
 const INTERRUPTED: i32 = 130;
 
 /// Sets `stopped` at the first Ctrl-C, from now on.
-pub(super) fn listen(stopped: &Arc<AtomicBool>, terminal: Terminal) -> Outcome {
+pub(in crate::cli) fn listen(stopped: &Arc<AtomicBool>, terminal: Terminal) -> Outcome {
     let failed = |e: std::io::Error| Failure::new("cannot listen for Ctrl-C").because(Some(&e));
     let runtime = runtime::Builder::new_current_thread()
         .enable_io()

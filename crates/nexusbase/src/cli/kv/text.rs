@@ -46,7 +46,7 @@ const UNITS: [(char, u64); 5] = [
 ];
 
 /// Reads a time like `10m`.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(in crate::cli) fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || "write a number and a unit, such as 90s, 10m, 1h, 30d or 2w".to_owned();
     let unit = text.chars().next_back().ok_or_else(wrong)?;
     let (_, unit_seconds) = UNITS.iter().find(|(c, _)| *c == unit).ok_or_else(wrong)?;
