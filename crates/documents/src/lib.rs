@@ -3,7 +3,7 @@
 //! Two halves. The lower one needs no storage: comparing and encoding values ([`value`]), reading
 //! and writing JSON ([`json`]), naming places in a document ([`path`]), deciding whether a document
 //! matches a question ([`filter`]), putting answers in order ([`sort`]), cutting them down
-//! ([`projection`]), and the rules of the `_id` ([`id`]) and of documents as a whole
+//! ([`projection`]), changing documents ([`update`], [`patch`]), and the rules of the `_id` ([`id`]) and of documents as a whole
 //! ([`document`]). The upper one keeps documents as rows of a database's trees ([`store`]) and
 //! answers questions from them ([`query`]).
 //!
@@ -37,12 +37,15 @@ pub mod error;
 pub mod filter;
 pub mod id;
 pub mod json;
+pub mod patch;
 pub mod path;
 mod pointer;
 pub mod projection;
 pub mod query;
 pub mod sort;
 pub mod store;
+mod tree;
+pub mod update;
 pub mod value;
 
 pub use bson;
@@ -50,8 +53,10 @@ pub use error::{
     DocumentError, FilterError, IdError, ParseError, PathError, ProjectionError, SortError,
     ValueError,
 };
+pub use patch::PatchError;
 pub use query::Query;
 pub use store::{Collection, CollectionTx, Documents, Error, IndexSpec};
+pub use update::{Update, UpdateError};
 
 /// How deeply objects and arrays may be nested; the document itself is level 1.
 pub const NESTING_MAX: usize = 100;

@@ -149,7 +149,7 @@ impl fmt::Debug for Path {
 }
 
 /// The index that a part stands for: digits without a leading zero.
-fn index_of(part: &str) -> Option<usize> {
+pub(crate) fn index_of(part: &str) -> Option<usize> {
     let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     if !digits || (part.len() > 1 && part.starts_with('0')) {
         return None;

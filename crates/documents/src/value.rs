@@ -11,6 +11,7 @@
 //! Values are read in place from BSON bytes, which are checked as they are read: damage and
 //! nesting beyond [`NESTING_MAX`](crate::NESTING_MAX) are errors.
 
+pub mod arithmetic;
 mod compare;
 pub mod decimal;
 pub mod key;

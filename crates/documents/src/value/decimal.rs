@@ -1,9 +1,13 @@
 //! 128-bit decimals (IEEE 754-2008, binary integer encoding) opened up for exact comparison.
 //!
 //! BSON stores a decimal as a sign, a coefficient of at most 34 digits and a power of ten, so
-//! that 1.0 and 1.00 are different bytes and equal numbers. This module reads the bytes; it does
-//! no arithmetic but comparing, and that without rounding: against another decimal, and against a
-//! double, whose exact value is a fraction over a power of two.
+//! that 1.0 and 1.00 are different bytes and equal numbers. This module reads and writes the
+//! bytes and compares without rounding: against another decimal, and against a double, whose exact
+//! value is a fraction over a power of two. Sums, products and quotients are in a part of their
+//! own.
+
+mod arithmetic;
+mod wide;
 
 use std::cmp::Ordering;
 
@@ -13,6 +17,10 @@ const COEFFICIENT_MAX: u128 = 10u128.pow(34) - 1;
 const DIGITS_MAX: u32 = 34;
 /// What is added to an exponent when it is stored.
 const EXPONENT_BIAS: i32 = 6176;
+/// The smallest exponent.
+const EXPONENT_MIN: i32 = -EXPONENT_BIAS;
+/// The largest exponent.
+const EXPONENT_MAX: i32 = 6111;
 
 /// A decimal128, decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +75,27 @@ impl Decimal {
             coefficient,
             exponent,
         }
+    }
+
+    /// The 16 bytes of a BSON decimal128. A coefficient or an exponent that no decimal has, which
+    /// only a caller can make, is cut to its largest value.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        let sign = |negative| u128::from(negative) << 127;
+        let bits = match self {
+            Self::NaN => 0x1F << 122,
+            Self::Infinity { negative } => sign(negative) | (0x1E << 122),
+            Self::Finite {
+                negative,
+                coefficient,
+                exponent,
+            } => {
+                let exponent = exponent.clamp(EXPONENT_MIN, EXPONENT_MAX) + EXPONENT_BIAS;
+                let exponent = u128::from(exponent.unsigned_abs());
+                sign(negative) | (exponent << 113) | coefficient.min(COEFFICIENT_MAX)
+            }
+        };
+        bits.to_le_bytes()
     }
 
     /// The decimal that equals an integer.

@@ -7,6 +7,9 @@
 )]
 
 mod damage;
+mod decimals;
 mod json;
 mod keys;
+mod patches;
 mod random;
+mod updates;
