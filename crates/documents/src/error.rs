@@ -15,6 +15,15 @@ pub enum ValueError {
     /// The value is nested too deeply.
     #[error("the value is nested deeper than {NESTING_MAX} levels")]
     TooDeep,
+    /// A pattern could not be tried on a text within its limits, so nobody knows whether it
+    /// matches.
+    #[error("the pattern {pattern:?} {reason}: make it simpler, or narrow the filter")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// Which limit it met.
+        reason: &'static str,
+    },
 }
 
 impl From<bson::error::Error> for ValueError {
@@ -246,15 +255,23 @@ pub enum FilterError {
         /// What it got.
         found: &'static str,
     },
-    /// A regular expression where it would mean a pattern.
+    /// A regular expression as the operand of a comparison.
     #[error(
-        "pattern matching is not supported (at {}): {{\"$eq\": …}} finds a stored regular \
-         expression",
+        "a regular expression at {} cannot be compared with: {{\"$regex\": …}} and \
+         {{\"$not\": …}} match a pattern, and {{\"$eq\": …}} finds a stored regular expression",
         place(at)
     )]
     Regex {
         /// Where in the filter, as a JSON pointer.
         at: String,
+    },
+    /// A pattern that is refused.
+    #[error("the pattern at {} cannot be used: {reason}", place(at))]
+    Pattern {
+        /// Where in the filter, as a JSON pointer.
+        at: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A path that names nothing.
     #[error("{source} (at {} of the filter)", place(at))]
@@ -342,6 +359,77 @@ pub enum ProjectionError {
     /// No field at all.
     #[error("a projection names at least one field")]
     Empty,
+    /// The projection is not an object.
+    #[error("a projection is an object such as {{\"name\": 1, \"owner.mail\": 1}}, not {found}")]
+    NotAnObject {
+        /// The type that was given.
+        found: &'static str,
+    },
+    /// Fields to keep and fields to leave out in one projection.
+    #[error(
+        "the field {field:?} is {}, and others are not: a projection either names the fields to \
+         keep or those to leave out, and only _id may differ",
+        if *kept { "kept" } else { "left out" }
+    )]
+    Mixed {
+        /// The field that differs from those before it.
+        field: String,
+        /// Whether it is to be kept.
+        kept: bool,
+    },
+    /// A field that would have to be computed.
+    #[error(
+        "the field {field:?} is given {found}, which would have to be computed: a projection takes \
+         1, 0, $slice, $elemMatch and a trailing .$"
+    )]
+    Computed {
+        /// The field.
+        field: String,
+        /// What was asked of it.
+        found: String,
+    },
+    /// An operand of the wrong kind.
+    #[error("{operator} of the field {field:?} expects {expected}, found {found}")]
+    Operand {
+        /// The operator.
+        operator: &'static str,
+        /// The field.
+        field: String,
+        /// What it takes.
+        expected: &'static str,
+        /// What it got.
+        found: String,
+    },
+    /// A positional field where it cannot be.
+    #[error("the positional field {field:?} {reason}")]
+    Positional {
+        /// The field as given.
+        field: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The condition of `$elemMatch` is refused.
+    #[error("the condition of the field {field:?} is refused: {source}")]
+    Condition {
+        /// The field.
+        field: String,
+        /// What is wrong with it.
+        source: Box<FilterError>,
+    },
+    /// A positional field in a document in which no array element was matched.
+    #[error(
+        "the positional field {field:?} has no element to show: {reason}; the filter must have a \
+         condition on that array, outside of $or, $nor and $not"
+    )]
+    NoElement {
+        /// The field as given.
+        field: String,
+        /// What is missing.
+        reason: &'static str,
+    },
+    /// The projection cannot be read.
+    #[error("the projection cannot be read: {0}")]
+    Document(#[from] DocumentError),
     /// The document cannot be read.
     #[error(transparent)]
     Value(#[from] ValueError),

@@ -13,10 +13,11 @@
 //! no condition matches it, while sorting counts it as null.
 
 mod field;
+mod walk;
 
 use std::fmt;
 
-use bson::raw::{RawArray, RawBsonRef, RawDocument};
+use bson::raw::{RawBsonRef, RawDocument};
 
 use crate::error::PathError;
 use crate::{NESTING_MAX, ValueError};
@@ -132,7 +133,20 @@ impl Path {
         document: &'a RawDocument,
         visitor: &mut impl FnMut(Found<'a>) -> Result<bool, ValueError>,
     ) -> Result<bool, ValueError> {
-        visit_object(document, &self.steps, visitor)
+        self.visit_placed(document, &mut |found, _| visitor(found))
+    }
+
+    /// As [`Self::visit`], and says for each finding in which element of the outermost array that
+    /// the path fanned out over it is. An index that the path itself names is no fan-out.
+    ///
+    /// # Errors
+    /// As for [`Self::visit`].
+    pub fn visit_placed<'a>(
+        &self,
+        document: &'a RawDocument,
+        visitor: &mut impl FnMut(Found<'a>, Option<usize>) -> Result<bool, ValueError>,
+    ) -> Result<bool, ValueError> {
+        walk::walk(&self.steps, document, visitor)
     }
 }
 
@@ -155,91 +169,4 @@ pub(crate) fn index_of(part: &str) -> Option<usize> {
         return None;
     }
     part.parse().ok()
-}
-
-fn visit_object<'a>(
-    object: &'a RawDocument,
-    steps: &[Step],
-    visitor: &mut impl FnMut(Found<'a>) -> Result<bool, ValueError>,
-) -> Result<bool, ValueError> {
-    let Some((step, rest)) = steps.split_first() else {
-        return Ok(false); // only for a path without steps, which cannot be made
-    };
-    visit_value(field(object, &step.name)?, rest, visitor)
-}
-
-/// Continues from what the step before found.
-fn visit_value<'a>(
-    value: Option<RawBsonRef<'a>>,
-    rest: &[Step],
-    visitor: &mut impl FnMut(Found<'a>) -> Result<bool, ValueError>,
-) -> Result<bool, ValueError> {
-    match value {
-        Some(value) if rest.is_empty() => visitor(Found::Value {
-            value,
-            unwrap: true,
-        }),
-        Some(RawBsonRef::Document(object)) => visit_object(object, rest, visitor),
-        Some(RawBsonRef::Array(array)) => visit_array(array, rest, visitor),
-        Some(_) | None => visitor(Found::Missing),
-    }
-}
-
-/// Continues in the elements of an array.
-fn visit_array<'a>(
-    array: &'a RawArray,
-    steps: &[Step],
-    visitor: &mut impl FnMut(Found<'a>) -> Result<bool, ValueError>,
-) -> Result<bool, ValueError> {
-    let Some((step, rest)) = steps.split_first() else {
-        return Ok(false); // steps are left wherever this is called
-    };
-    // Where the step is an index of this array, objects that lack a field of that name are not
-    // taken for missing it: the index is what was meant.
-    let indexed = match step.index {
-        Some(index) => array.iter_elements().nth(index).transpose()?.is_some(),
-        None => false,
-    };
-    for (position, element) in array.into_iter().enumerate() {
-        let element = element?;
-        let is_indexed = indexed && step.index == Some(position);
-        let stop = match element {
-            RawBsonRef::Document(object) => match field(object, &step.name)? {
-                None if indexed => false,
-                value => visit_value(value, rest, visitor)?,
-            },
-            _ if indexed => false,
-            _ => visitor(Found::Apart)?,
-        };
-        if stop || (is_indexed && visit_indexed(element, rest, visitor)?) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Continues from the array element that an index named. An array there is not fanned out over:
-/// only another index leads into it.
-fn visit_indexed<'a>(
-    element: RawBsonRef<'a>,
-    rest: &[Step],
-    visitor: &mut impl FnMut(Found<'a>) -> Result<bool, ValueError>,
-) -> Result<bool, ValueError> {
-    let Some((step, after)) = rest.split_first() else {
-        return visitor(Found::Value {
-            value: element,
-            unwrap: false,
-        });
-    };
-    match element {
-        RawBsonRef::Document(object) => visit_object(object, rest, visitor),
-        RawBsonRef::Array(inner) => {
-            let value = match step.index {
-                Some(index) => inner.into_iter().nth(index).transpose()?,
-                None => None,
-            };
-            visit_value(value, after, visitor)
-        }
-        _ => visitor(Found::Apart),
-    }
 }

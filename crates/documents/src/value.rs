@@ -21,6 +21,7 @@ use bson::raw::RawBsonRef;
 
 pub(crate) use compare::db_pointer_parts;
 pub use compare::{compare, equal};
+pub(crate) use number::Number;
 
 /// A group of types that are compared with one another by value; groups are ordered among
 /// themselves.
@@ -128,7 +129,7 @@ impl Class {
 /// Whether a value is not-a-number, of either type that has it.
 #[must_use]
 pub fn is_nan(value: RawBsonRef<'_>) -> bool {
-    number::Number::of(value).is_some_and(number::Number::is_nan)
+    Number::of(value).is_some_and(Number::is_nan)
 }
 
 /// The name of a value's type, with its article, for messages.

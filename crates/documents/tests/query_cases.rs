@@ -2,7 +2,9 @@
 //!
 //! The cases are data (`testdata/query-cases`, which says where they come from). Every case is
 //! evaluated in memory: filter, sort if the case orders, skip, limit, projection. Results are
-//! compared strictly: types, digits and the sign of zero count.
+//! compared strictly: types, digits and the sign of zero count, and so does the order of fields.
+//! Where this crate differs on purpose, the case is listed by its id with the reason; a listed
+//! case that begins to agree fails the test as well.
 #![expect(clippy::cast_possible_truncation, reason = "counts are small")]
 #![expect(
     clippy::expect_used,
@@ -22,6 +24,22 @@ const PIPELINES: &str = include_str!("../testdata/query-cases/aggregate.jsonl");
 
 /// Cases that are answered differently here, on purpose: the end of the id, and why.
 const DEVIATIONS: &[(&str, &str)] = &[
+    (
+        "test_slice_projection_behavior[expression_form_literal_array]",
+        "computed: $slice of a given array is an expression, which projections refuse by name",
+    ),
+    (
+        "test_slice_projection_behavior[expression_form_null_limit]",
+        "computed: $slice of nothing is an expression, which projections refuse by name",
+    ),
+    (
+        "test_slice_projection_behavior[expression_form_null_skip]",
+        "computed: $slice of nothing is an expression, which projections refuse by name",
+    ),
+    (
+        "test_find_field_validation[find_field_rejects_empty_string]",
+        "about an empty name of a collection, which is not in the data; tests/collections.rs",
+    ),
     (
         "test_sort_spec_errors[spec_empty]",
         "a pipeline refuses the empty order; a find, to which a sort belongs here, takes it",
@@ -55,15 +73,6 @@ fn documents(array: &RawArray) -> Vec<RawDocumentBuf> {
                 .to_owned()
         })
         .collect()
-}
-
-fn projection(value: RawBsonRef<'_>) -> Result<Projection, Failure> {
-    let document = value.as_document().ok_or("a projection is an object")?;
-    let names = document
-        .iter()
-        .map(|field| field.map(|(name, _)| name.as_str()));
-    let names = names.collect::<Result<Vec<_>, _>>()?;
-    Ok(Projection::from_fields(names)?)
 }
 
 fn matching(
@@ -100,11 +109,13 @@ fn sorted(
 }
 
 fn answer_find(case: &RawDocument) -> Result<Vec<RawDocumentBuf>, Failure> {
-    let projection = case.get("projection")?.map(projection).transpose()?;
+    let projection = case.get("projection")?;
+    let projection = projection.map(Projection::from_value).transpose()?;
     let skip = count(case.get("skip")?).unwrap_or(0);
     let limit = count(case.get("limit")?).filter(|limit| *limit > 0);
     let filter = case.get("filter")?.ok_or("a case has a filter")?;
     let mut found = matching(documents(case.get_array("docs")?), filter)?;
+    let filter = Filter::from_value(filter)?;
     if let Some(sort) = case.get("sort")? {
         found = sorted(found, sort, limit.map(|limit| skip + limit))?;
     }
@@ -113,7 +124,7 @@ fn answer_find(case: &RawDocument) -> Result<Vec<RawDocumentBuf>, Failure> {
         .skip(skip)
         .take(limit.unwrap_or(usize::MAX));
     page.map(|document| match &projection {
-        Some(projection) => Ok(projection.apply(&document)?),
+        Some(projection) => Ok(projection.apply_matched(&document, &filter)?),
         None => Ok(document),
     })
     .collect()
@@ -173,36 +184,44 @@ fn fault(case: &RawDocument) -> Option<String> {
     }
 }
 
-/// Runs all cases of a file.
-fn run(lines: &str, count: usize) {
+/// Runs all cases of a file, and counts them apart: those with an answer, of which so many deviate,
+/// and those with a refusal, of which so many deviate.
+fn run(lines: &str, answers: (usize, usize), refusals: (usize, usize)) {
     let mut faults = Vec::new();
-    let mut cases = 0;
+    let (mut answered, mut refused) = ((0, 0), (0, 0));
     for line in lines.lines() {
-        cases += 1;
         let case = parse_document(line.as_bytes()).expect("a case is a document");
         let id = case.get_str("id").unwrap();
-        let known = DEVIATIONS.iter().any(|(end, _)| id.ends_with(end));
+        let known = DEVIATIONS.iter().any(|(known, _)| id.ends_with(known));
+        let is_answer = case.get("expect").unwrap().is_some();
+        let counts = if is_answer {
+            &mut answered
+        } else {
+            &mut refused
+        };
+        *counts = (counts.0 + 1, counts.1 + usize::from(known));
         match fault(&case) {
             Some(fault) if !known => faults.push(format!("{id}\n    {fault}")),
             None if known => faults.push(format!("{id}\n    listed as a deviation, and is none")),
             _ => {}
         }
     }
-    let passed = cases - faults.len();
     assert!(
         faults.is_empty(),
-        "{passed} of {cases} pass; these do not:\n{}",
+        "{} of {} do not agree, besides the listed deviations:\n{}",
+        faults.len(),
+        answered.0 + refused.0,
         faults.join("\n")
     );
-    assert_eq!(cases, count, "no case is lost");
+    assert_eq!((answered, refused), (answers, refusals), "no case is lost");
 }
 
 #[test]
 fn recorded_queries_get_the_recorded_answers() {
-    run(FIND, 655);
+    run(FIND, (1116, 3), (162, 1));
 }
 
 #[test]
 fn recorded_pipelines_of_match_and_sort_get_the_recorded_answers() {
-    run(PIPELINES, 141);
+    run(PIPELINES, (97, 1), (44, 1));
 }

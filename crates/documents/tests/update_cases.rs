@@ -32,7 +32,6 @@ const NOW: Now = Now {
 };
 
 const NAMES: &str = "field names with a leading $ or a dot are not stored here";
-const FILTER: &str = "the filter lacks an operator";
 
 /// Cases that end differently here: the end of the id, and why.
 const DEVIATIONS: &[(&str, &str)] = &[
@@ -60,28 +59,6 @@ const DEVIATIONS: &[(&str, &str)] = &[
     (
         "test_update_modifier_integration[set_treats_each_as_literal]",
         NAMES,
-    ),
-    ("test_positional_embedded_docs[elemMatch_set_field]", FILTER),
-    (
-        "test_positional_filtered_bson_types[accept_regex_for_positional_filtered_update]",
-        FILTER,
-    ),
-    (
-        "test_pull_bson_type_accepted[accept_regex_for_value_element]",
-        FILTER,
-    ),
-    ("test_pull_embedded_docs[elemmatch_on_nested_array]", FILTER),
-    (
-        "test_positional_filtered_integration[nested_with_all_bracket]",
-        FILTER,
-    ),
-    (
-        "test_positional_filtered_integration[push_matching_subarrays]",
-        FILTER,
-    ),
-    (
-        "test_positional_query_operators[elemMatch_comparison_operators]",
-        FILTER,
     ),
 ];
 

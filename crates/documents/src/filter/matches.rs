@@ -7,30 +7,47 @@
 
 use std::cmp::Ordering;
 
-use bson::raw::{RawBsonRef, RawDocument};
+use bson::raw::{RawArray, RawBsonRef, RawDocument};
 
-use super::{Comparison, Condition, Filter, Literal, Test};
+use super::{Comparison, Condition, Element, Filter, Literal, Test};
 use crate::ValueError;
 use crate::path::Found;
-use crate::value::{Class, compare, is_nan};
+use crate::value::{Class, Number, compare, is_nan};
 
 impl Filter {
     /// Whether a document matches.
     ///
     /// # Errors
-    /// When a part of the document that had to be read is damaged or nested too deeply.
+    /// When a part of the document that had to be read is damaged or nested too deeply, or a
+    /// pattern met its limits.
     pub fn matches(&self, document: &RawDocument) -> Result<bool, ValueError> {
         all_hold(&self.conjuncts, document)
     }
 }
 
 fn all_hold(conditions: &[Condition], document: &RawDocument) -> Result<bool, ValueError> {
-    for condition in conditions {
-        if !condition.holds(document)? {
+    every(conditions, |condition| condition.holds(document))
+}
+
+/// Whether the test holds for all items; nothing is asked after the first that it does not.
+fn every<T>(
+    items: impl IntoIterator<Item = T>,
+    mut test: impl FnMut(T) -> Result<bool, ValueError>,
+) -> Result<bool, ValueError> {
+    for item in items {
+        if !test(item)? {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// Whether the test holds for an item; nothing is asked after the first that it does.
+fn some<T>(
+    items: impl IntoIterator<Item = T>,
+    mut test: impl FnMut(T) -> Result<bool, ValueError>,
+) -> Result<bool, ValueError> {
+    Ok(!every(items, |item| Ok(!test(item)?))?)
 }
 
 impl Condition {
@@ -42,16 +59,56 @@ impl Condition {
         match self {
             Self::Field { path, test } => path.visit(document, &mut |found| test.finds(found)),
             Self::All(conditions) => all_hold(conditions, document),
-            Self::Any(conditions) => {
-                for condition in conditions {
-                    if condition.holds(document)? {
-                        return Ok(true);
-                    }
-                }
-                Ok(false)
-            }
+            Self::Any(conditions) => some(conditions, |condition| condition.holds(document)),
             Self::Not(condition) => Ok(!condition.holds(document)?),
         }
+    }
+
+    /// Whether a value by itself meets the condition, wherever it stands: paths do not count.
+    fn holds_for(&self, value: RawBsonRef<'_>) -> Result<bool, ValueError> {
+        match self {
+            Self::Field { test, .. } => test.holds(value),
+            Self::All(conditions) => every(conditions, |condition| condition.holds_for(value)),
+            Self::Any(conditions) => some(conditions, |condition| condition.holds_for(value)),
+            Self::Not(condition) => Ok(!condition.holds_for(value)?),
+        }
+    }
+}
+
+impl Element {
+    /// Whether an array element meets all that is asked of it.
+    ///
+    /// # Errors
+    /// As for [`Filter::matches`].
+    pub fn holds(&self, element: RawBsonRef<'_>) -> Result<bool, ValueError> {
+        match self {
+            Self::Value(conditions) => every(conditions, |condition| condition.holds_for(element)),
+            Self::Object(conditions) => match element {
+                RawBsonRef::Document(object) => all_hold(conditions, object),
+                RawBsonRef::Array(array) => {
+                    // An array is stored like an object whose names are the indexes.
+                    all_hold(conditions, RawDocument::from_bytes(array.as_bytes())?)
+                }
+                _ => Ok(false),
+            },
+        }
+    }
+
+    /// The first element of an array that meets it, and where it is.
+    ///
+    /// # Errors
+    /// As for [`Filter::matches`].
+    pub fn first_in<'a>(
+        &self,
+        array: &'a RawArray,
+    ) -> Result<Option<(usize, RawBsonRef<'a>)>, ValueError> {
+        for (index, element) in array.into_iter().enumerate() {
+            let element = element?;
+            if self.holds(element)? {
+                return Ok(Some((index, element)));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -63,22 +120,14 @@ impl Test {
     pub fn finds(&self, found: Found<'_>) -> Result<bool, ValueError> {
         match found {
             Found::Apart => Ok(false),
-            Found::Missing => match self {
-                Self::Exists => Ok(false),
-                test => test.holds(RawBsonRef::Null),
-            },
+            Found::Missing => self.accepts_missing(),
             Found::Value { value, unwrap } => {
                 if self.holds(value)? {
                     return Ok(true);
                 }
                 match value {
-                    RawBsonRef::Array(array) if unwrap => {
-                        for element in array {
-                            if self.holds(element?)? {
-                                return Ok(true);
-                            }
-                        }
-                        Ok(false)
+                    RawBsonRef::Array(array) if unwrap && !self.is_of_arrays() => {
+                        some(array, |element| self.holds(element?))
                     }
                     _ => Ok(false),
                 }
@@ -86,16 +135,50 @@ impl Test {
         }
     }
 
+    /// Whether a missing field, which equals null, passes.
+    fn accepts_missing(&self) -> Result<bool, ValueError> {
+        match self {
+            Self::Compare(..) | Self::In(_) => self.holds(RawBsonRef::Null),
+            Self::Either(tests) => some(tests, Self::accepts_missing),
+            Self::Exists
+            | Self::Type(_)
+            | Self::Pattern(_)
+            | Self::Mod { .. }
+            | Self::Size(_)
+            | Self::Element(_) => Ok(false),
+        }
+    }
+
+    /// Whether it is about an array as a whole, and so never about its elements.
+    pub(super) fn is_of_arrays(&self) -> bool {
+        matches!(self, Self::Size(_) | Self::Element(_))
+    }
+
     /// Whether the test holds for this value alone, not for what is in it.
     ///
     /// # Errors
     /// As for [`Filter::matches`].
     pub fn holds(&self, value: RawBsonRef<'_>) -> Result<bool, ValueError> {
-        match self {
-            Self::Exists => Ok(true),
-            Self::Compare(comparison, literal) => comparison.holds(value, literal.value()),
-            Self::In(literals) => is_among(literals, value),
-        }
+        Ok(match self {
+            Self::Exists => true,
+            Self::Compare(comparison, literal) => comparison.holds(value, literal.value())?,
+            Self::In(literals) => is_among(literals, value)?,
+            Self::Type(types) => types.hold(value),
+            Self::Pattern(pattern) => pattern.holds(value)?,
+            Self::Mod { divisor, remainder } => Number::of(value)
+                .and_then(Number::truncated)
+                // The smallest integer by -1 is beyond 64 bits, and leaves nothing all the same.
+                .is_some_and(|number| number.wrapping_rem(*divisor) == *remainder),
+            Self::Size(size) => match value {
+                RawBsonRef::Array(array) => has_size(array, *size)?,
+                _ => false,
+            },
+            Self::Element(element) => match value {
+                RawBsonRef::Array(array) => element.first_in(array)?.is_some(),
+                _ => false,
+            },
+            Self::Either(tests) => some(tests, |test| test.holds(value))?,
+        })
     }
 }
 
@@ -144,4 +227,17 @@ fn is_among(literals: &[Literal], value: RawBsonRef<'_>) -> Result<bool, ValueEr
         Some(error) => Err(error),
         None => Ok(found.is_ok()),
     }
+}
+
+/// Whether an array has exactly so many elements.
+fn has_size(array: &RawArray, size: u64) -> Result<bool, ValueError> {
+    let mut count = 0;
+    for element in array.iter_elements() {
+        element?;
+        count += 1;
+        if count > size {
+            return Ok(false);
+        }
+    }
+    Ok(count == size)
 }

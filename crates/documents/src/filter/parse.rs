@@ -1,19 +1,19 @@
-//! From a document to a filter.
+//! From a document to a filter: objects of conditions, and what combines them.
 //!
 //! The whole document is checked for damage and nesting first, so the recursion here is bounded.
 //! Every refusal names its place in the filter as a JSON pointer.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
-use bson::raw::{RawArray, RawBson, RawBsonRef, RawDocument};
+use bson::raw::{RawArray, RawBsonRef, RawDocument};
 
-use super::{Comparison, Condition, FIELD_OPERATORS, Filter, LOGICAL_OPERATORS, Literal, Test};
+use super::operands::literal;
+use super::{Comparison, Condition, Element, Filter, LOGICAL_OPERATORS, Test};
 use crate::document::check_structure;
-use crate::error::{DocumentError, FilterError, ValueError};
+use crate::error::{DocumentError, FilterError};
 use crate::path::Path;
-use crate::pointer::{join, join_index};
-use crate::value::{Class, compare, type_name};
+use crate::pointer::Place;
+use crate::value::type_name;
 
 impl Filter {
     /// Reads a filter.
@@ -23,7 +23,7 @@ impl Filter {
     pub fn parse(document: &RawDocument) -> Result<Self, FilterError> {
         check_structure(document)?;
         let mut conjuncts = Vec::new();
-        object(document, "", &mut conjuncts)?;
+        Parser::default().object(document, Place::Root, &mut conjuncts)?;
         Ok(Self { conjuncts })
     }
 
@@ -34,61 +34,84 @@ impl Filter {
     pub fn from_value(value: RawBsonRef<'_>) -> Result<Self, FilterError> {
         match value {
             RawBsonRef::Document(document) => Self::parse(document),
-            other => Err(not_an_object("", other)),
+            other => Err(not_an_object(Place::Root, other)),
         }
     }
 }
 
-fn not_an_object(at: &str, found: RawBsonRef<'_>) -> FilterError {
+/// Reads what an element of the array `field` must meet, from the operand of `$elemMatch`. The
+/// document that it stands in has been checked by [`check_structure`], and has so many patterns
+/// up to there.
+///
+/// # Errors
+/// As for [`Filter::parse`]; places start at the operand.
+pub(crate) fn element_condition(
+    field: &Path,
+    value: RawBsonRef<'_>,
+    patterns: &mut usize,
+) -> Result<Element, FilterError> {
+    let mut parser = Parser {
+        patterns: *patterns,
+    };
+    let element = parser.element(&Arc::new(field.clone()), value, Place::Root);
+    *patterns = parser.patterns;
+    element
+}
+
+/// A filter that is being read.
+#[derive(Default)]
+pub(super) struct Parser {
+    /// How many patterns it has so far.
+    pub(super) patterns: usize,
+}
+
+pub(super) fn not_an_object(at: Place<'_>, found: RawBsonRef<'_>) -> FilterError {
     FilterError::NotAnObject {
-        at: at.to_owned(),
+        at: at.pointer(),
         found: type_name(found),
     }
 }
 
-fn damaged(at: &str, source: bson::error::Error) -> FilterError {
+pub(super) fn damaged(at: Place<'_>, source: bson::error::Error) -> FilterError {
     DocumentError::Damaged {
-        at: at.to_owned(),
+        at: at.pointer(),
         source: Box::new(source),
     }
     .into()
 }
 
-/// Reads an object of conditions, and appends them.
-fn object(document: &RawDocument, at: &str, out: &mut Vec<Condition>) -> Result<(), FilterError> {
-    for field in document {
-        let (name, value) = field.map_err(|source| damaged(at, source))?;
-        let name = name.as_str();
-        let here = join(at, name);
-        match name {
-            "$and" => {
-                for part in filters("$and", value, &here)? {
-                    out.extend(part);
-                }
-            }
-            "$or" => out.push(any(filters("$or", value, &here)?)),
-            "$nor" => out.push(not(any(filters("$nor", value, &here)?))),
-            _ if name.starts_with('$') => {
-                return Err(FilterError::UnknownOperator {
-                    operator: name.to_owned(),
-                    at: here,
-                    supported: LOGICAL_OPERATORS,
-                });
-            }
-            _ => field_conditions(name, value, &here, out)?,
-        }
+pub(super) fn operand(
+    operator: &'static str,
+    at: Place<'_>,
+    expected: &'static str,
+    found: &'static str,
+) -> FilterError {
+    FilterError::Operand {
+        operator,
+        at: at.pointer(),
+        expected,
+        found,
     }
-    Ok(())
 }
 
-fn not(condition: Condition) -> Condition {
+pub(super) fn operand_array<'a>(
+    operator: &'static str,
+    value: RawBsonRef<'a>,
+    at: Place<'_>,
+) -> Result<&'a RawArray, FilterError> {
+    value
+        .as_array()
+        .ok_or_else(|| operand(operator, at, "an array", type_name(value)))
+}
+
+pub(super) fn not(condition: Condition) -> Condition {
     match condition {
         Condition::Not(inner) => *inner,
         condition => Condition::Not(Box::new(condition)),
     }
 }
 
-fn all(mut conditions: Vec<Condition>) -> Condition {
+pub(super) fn all(mut conditions: Vec<Condition>) -> Condition {
     match conditions.pop() {
         Some(only) if conditions.is_empty() => only,
         last => {
@@ -99,81 +122,18 @@ fn all(mut conditions: Vec<Condition>) -> Condition {
 }
 
 fn any(parts: Vec<Vec<Condition>>) -> Condition {
-    Condition::Any(parts.into_iter().map(all).collect())
-}
-
-/// Reads the operand of `$and`, `$or` or `$nor`: a list of filters, at least one.
-fn filters(
-    operator: &'static str,
-    value: RawBsonRef<'_>,
-    at: &str,
-) -> Result<Vec<Vec<Condition>>, FilterError> {
-    let array = operand_array(operator, value, at)?;
-    let mut parts = Vec::new();
-    for (index, element) in array.into_iter().enumerate() {
-        let here = join_index(at, index);
-        let element = element.map_err(|source| damaged(&here, source))?;
-        let Some(document) = element.as_document() else {
-            return Err(not_an_object(&here, element));
-        };
-        let mut part = Vec::new();
-        object(document, &here, &mut part)?;
-        parts.push(part);
-    }
-    if parts.is_empty() {
-        return Err(FilterError::Operand {
-            operator,
-            at: at.to_owned(),
-            expected: "at least one filter",
-            found: "an empty array",
-        });
-    }
-    Ok(parts)
-}
-
-fn operand_array<'a>(
-    operator: &'static str,
-    value: RawBsonRef<'a>,
-    at: &str,
-) -> Result<&'a RawArray, FilterError> {
-    value.as_array().ok_or_else(|| FilterError::Operand {
-        operator,
-        at: at.to_owned(),
-        expected: "an array",
-        found: type_name(value),
-    })
-}
-
-/// Reads what is asked of one field.
-fn field_conditions(
-    name: &str,
-    value: RawBsonRef<'_>,
-    at: &str,
-    out: &mut Vec<Condition>,
-) -> Result<(), FilterError> {
-    let path = Path::parse_in_filter(name).map_err(|source| FilterError::Path {
-        at: at.to_owned(),
-        source,
-    })?;
-    let path = Arc::new(path);
-    match value {
-        RawBsonRef::Document(document) if has_operators(document, at)? => {
-            operators(&path, document, at, out)
-        }
-        RawBsonRef::RegularExpression(_) => Err(FilterError::Regex { at: at.to_owned() }),
-        value => {
-            let literal = literal("equality", value, at)?;
-            out.push(Condition::Field {
-                path,
-                test: Test::Compare(Comparison::Eq, literal),
-            });
-            Ok(())
+    let mut parts: Vec<Condition> = parts.into_iter().map(all).collect();
+    match parts.pop() {
+        Some(only) if parts.is_empty() => only,
+        last => {
+            parts.extend(last);
+            Condition::Any(parts)
         }
     }
 }
 
 /// Whether an object is one of operators; one that mixes them with fields is refused.
-fn has_operators(document: &RawDocument, at: &str) -> Result<bool, FilterError> {
+pub(super) fn has_operators(document: &RawDocument, at: Place<'_>) -> Result<bool, FilterError> {
     let (mut operators, mut field) = (false, None);
     for element in document.iter_elements() {
         let name = element
@@ -188,165 +148,104 @@ fn has_operators(document: &RawDocument, at: &str) -> Result<bool, FilterError> 
     }
     match field {
         Some(name) if operators => Err(FilterError::Mixed {
-            at: at.to_owned(),
+            at: at.pointer(),
             name: name.to_owned(),
         }),
         _ => Ok(operators),
     }
 }
 
-/// Reads an object of operators on one field, and appends what it demands.
-fn operators(
-    path: &Arc<Path>,
-    document: &RawDocument,
-    at: &str,
-    out: &mut Vec<Condition>,
-) -> Result<(), FilterError> {
-    for element in document {
-        let (operator, value) = element.map_err(|source| damaged(at, source))?;
-        let here = join(at, operator.as_str());
-        let field = |test| Condition::Field {
-            path: Arc::clone(path),
-            test,
-        };
-        let comparison = |operator, comparison| {
-            Ok(field(Test::Compare(
-                comparison,
-                literal(operator, value, &here)?,
-            )))
-        };
-        let range = |operator, by| {
-            if matches!(value, RawBsonRef::RegularExpression(_)) {
-                return Err(FilterError::Regex { at: here.clone() });
-            }
-            comparison(operator, by)
-        };
-        out.push(match operator.as_str() {
-            "$eq" => comparison("$eq", Comparison::Eq)?,
-            "$ne" => not(range("$ne", Comparison::Eq)?),
-            "$gt" => range("$gt", Comparison::Gt)?,
-            "$gte" => range("$gte", Comparison::Gte)?,
-            "$lt" => range("$lt", Comparison::Lt)?,
-            "$lte" => range("$lte", Comparison::Lte)?,
-            "$in" => field(Test::In(literals("$in", value, &here)?)),
-            "$nin" => not(field(Test::In(literals("$nin", value, &here)?))),
-            "$exists" if is_true(value) => field(Test::Exists),
-            "$exists" => not(field(Test::Exists)),
-            "$not" => not(all(negated(path, value, &here)?)),
-            unknown => {
-                return Err(FilterError::UnknownOperator {
-                    operator: unknown.to_owned(),
-                    at: here,
-                    supported: FIELD_OPERATORS,
-                });
-            }
-        });
-    }
-    Ok(())
+/// The name of the first field.
+pub(super) fn first_name(document: &RawDocument) -> Option<&str> {
+    let first = document.iter_elements().next()?.ok()?;
+    Some(first.key().as_str())
 }
 
-/// Reads the operand of `$not`: an object of operators, at least one.
-fn negated(
-    path: &Arc<Path>,
-    value: RawBsonRef<'_>,
-    at: &str,
-) -> Result<Vec<Condition>, FilterError> {
-    let refused = |found| FilterError::Operand {
-        operator: "$not",
-        at: at.to_owned(),
-        expected: "an object with at least one operator",
-        found,
-    };
-    match value {
-        RawBsonRef::Document(document) if has_operators(document, at)? => {
-            let mut conditions = Vec::new();
-            operators(path, document, at, &mut conditions)?;
-            Ok(conditions)
+impl Parser {
+    /// Reads an object of conditions, and appends them.
+    pub(super) fn object(
+        &mut self,
+        document: &RawDocument,
+        at: Place<'_>,
+        out: &mut Vec<Condition>,
+    ) -> Result<(), FilterError> {
+        for field in document {
+            let (name, value) = field.map_err(|source| damaged(at, source))?;
+            let name = name.as_str();
+            let here = at.name(name);
+            match name {
+                "$and" => {
+                    for part in self.filters("$and", value, here)? {
+                        out.extend(part);
+                    }
+                }
+                "$or" => match any(self.filters("$or", value, here)?) {
+                    Condition::All(conditions) => out.extend(conditions),
+                    condition => out.push(condition),
+                },
+                "$nor" => out.push(not(any(self.filters("$nor", value, here)?))),
+                _ if name.starts_with('$') => {
+                    return Err(FilterError::UnknownOperator {
+                        operator: name.to_owned(),
+                        at: here.pointer(),
+                        supported: LOGICAL_OPERATORS,
+                    });
+                }
+                _ => self.field_conditions(name, value, here, out)?,
+            }
         }
-        RawBsonRef::Document(_) => Err(refused("an object without operators")),
-        RawBsonRef::RegularExpression(_) => Err(FilterError::Regex { at: at.to_owned() }),
-        other => Err(refused(type_name(other))),
+        Ok(())
     }
-}
 
-fn literal(
-    operator: &'static str,
-    value: RawBsonRef<'_>,
-    at: &str,
-) -> Result<Literal, FilterError> {
-    if Class::of(value) == Class::Undefined {
-        return Err(FilterError::Operand {
-            operator,
-            at: at.to_owned(),
-            expected: "a value that can be compared (null stands for missing)",
-            found: "undefined",
-        });
-    }
-    Ok(Literal(RawBson::from(value)))
-}
-
-/// Reads the operand of `$in` or `$nin`, in order and without repetitions.
-fn literals(
-    operator: &'static str,
-    value: RawBsonRef<'_>,
-    at: &str,
-) -> Result<Vec<Literal>, FilterError> {
-    let array = operand_array(operator, value, at)?;
-    let mut literals = Vec::new();
-    for (index, element) in array.into_iter().enumerate() {
-        let element = element.map_err(|source| damaged(at, source))?;
-        match element {
-            RawBsonRef::RegularExpression(_) => {
-                return Err(FilterError::Regex {
-                    at: join_index(at, index),
-                });
-            }
-            RawBsonRef::Document(document) if begins_with_operator(document) => {
-                return Err(FilterError::Operand {
-                    operator,
-                    at: join_index(at, index),
-                    expected: "values only",
-                    found: "an object with operators",
-                });
-            }
-            _ => literals.push(literal(operator, element, &join_index(at, index))?),
+    /// Reads the operand of `$and`, `$or` or `$nor`: a list of filters, at least one.
+    fn filters(
+        &mut self,
+        operator: &'static str,
+        value: RawBsonRef<'_>,
+        at: Place<'_>,
+    ) -> Result<Vec<Vec<Condition>>, FilterError> {
+        let array = operand_array(operator, value, at)?;
+        let mut parts = Vec::new();
+        for (index, element) in array.into_iter().enumerate() {
+            let here = at.index(index);
+            let element = element.map_err(|source| damaged(here, source))?;
+            let Some(document) = element.as_document() else {
+                return Err(not_an_object(here, element));
+            };
+            let mut part = Vec::new();
+            self.object(document, here, &mut part)?;
+            parts.push(part);
         }
+        if parts.is_empty() {
+            let expected = "at least one filter";
+            return Err(operand(operator, at, expected, "an empty array"));
+        }
+        Ok(parts)
     }
-    // The whole filter was checked, so comparing cannot fail; the first error is kept all the
-    // same, because an order that is not one would make the search below find nothing.
-    let mut failure = None;
-    let mut order = |a: &Literal, b: &Literal| {
-        compare(a.value(), b.value()).unwrap_or_else(|error| {
-            failure.get_or_insert(error);
-            Ordering::Equal
-        })
-    };
-    literals.sort_by(&mut order);
-    literals.dedup_by(|a, b| order(a, b).is_eq());
-    match failure {
-        None => Ok(literals),
-        Some(ValueError::TooDeep) => Err(DocumentError::TooDeep { at: at.to_owned() }.into()),
-        Some(ValueError::Damaged(source)) => Err(DocumentError::Damaged {
-            at: at.to_owned(),
+
+    /// Reads what is asked of one field.
+    fn field_conditions(
+        &mut self,
+        name: &str,
+        value: RawBsonRef<'_>,
+        at: Place<'_>,
+        out: &mut Vec<Condition>,
+    ) -> Result<(), FilterError> {
+        let path = Path::parse_in_filter(name).map_err(|source| FilterError::Path {
+            at: at.pointer(),
             source,
-        }
-        .into()),
-    }
-}
-
-fn begins_with_operator(document: &RawDocument) -> bool {
-    let first = document.iter_elements().next();
-    matches!(first, Some(Ok(first)) if first.key().as_str().starts_with('$'))
-}
-
-/// What `$exists` takes for yes: all but false, zero, null.
-fn is_true(value: RawBsonRef<'_>) -> bool {
-    match value {
-        RawBsonRef::Boolean(value) => value,
-        RawBsonRef::Null | RawBsonRef::Undefined => false,
-        number if Class::of(number) == Class::Number => {
-            !matches!(compare(number, RawBsonRef::Int32(0)), Ok(Ordering::Equal))
-        }
-        _ => true,
+        })?;
+        let path = Arc::new(path);
+        let test = match value {
+            RawBsonRef::Document(document) if has_operators(document, at)? => {
+                return self.operators(&path, document, at, out);
+            }
+            RawBsonRef::RegularExpression(regex) => {
+                Test::Pattern(self.pattern(regex.pattern.as_str(), regex.options.as_str(), at)?)
+            }
+            value => Test::Compare(Comparison::Eq, literal("equality", value, at)?),
+        };
+        out.push(Condition::Field { path, test });
+        Ok(())
     }
 }

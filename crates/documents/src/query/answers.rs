@@ -26,6 +26,8 @@ pub struct Answers<'v> {
     skip: usize,
     left: usize,
     projection: Option<Projection>,
+    /// What the documents match; kept only where the projection asks for it.
+    filter: Filter,
     /// How the next page would continue: what was asked, in which order.
     paging: Option<(u32, Sort)>,
     last_key: Option<Vec<u8>>,
@@ -54,6 +56,7 @@ impl<'v> Answers<'v> {
             skip: 0,
             left: 0,
             projection: None,
+            filter: Filter::default(),
             paging: None,
             last_key: None,
             explain: new_explain(Access::Collection, SortKind::None),
@@ -81,6 +84,8 @@ impl<'v> Answers<'v> {
             Some(sort) if in_memory => sorted(reader, sort, query)?,
             _ => Source::Stream(reader),
         };
+        let positional = query.projection.as_ref();
+        let positional = positional.is_some_and(Projection::is_positional);
         let paging = query.sort.clone().map(|sort| {
             let question = cursor::question(collection, query, &sort);
             (question, sort)
@@ -90,6 +95,11 @@ impl<'v> Answers<'v> {
             skip: query.skip,
             left: query.limit.unwrap_or(usize::MAX),
             projection: query.projection.clone(),
+            filter: if positional {
+                query.filter.clone()
+            } else {
+                Filter::default()
+            },
             paging,
             last_key: None,
             explain,
@@ -148,7 +158,7 @@ impl<'v> Answers<'v> {
                 self.last_key = Some(key);
             }
             return Ok(Some(match &self.projection {
-                Some(projection) => projection.apply(&document)?,
+                Some(projection) => projection.apply_matched(&document, &self.filter)?,
                 None => document,
             }));
         }

@@ -61,7 +61,7 @@ fn points(constraints: &[Constraint<'_>]) -> Result<Option<Bounds>, ValueError> 
         .filter_map(|constraint| match constraint.test {
             Test::Compare(Comparison::Eq, literal) => Some(std::slice::from_ref(literal)),
             Test::In(literals) => Some(literals.as_slice()),
-            Test::Compare(..) | Test::Exists => None,
+            _ => None,
         });
     let Some(literals) = lists.min_by_key(|literals| literals.len()) else {
         return Ok(None);

@@ -115,6 +115,29 @@ impl Decimal {
         self == Self::NaN
     }
 
+    /// The decimal without its fraction, if that fits into 64 bits.
+    pub(crate) fn truncated(self) -> Option<i64> {
+        let Self::Finite {
+            negative,
+            coefficient,
+            exponent,
+        } = self
+        else {
+            return None;
+        };
+        if coefficient == 0 {
+            return Some(0);
+        }
+        let size = match 10u128.checked_pow(exponent.unsigned_abs()) {
+            Some(power) if exponent >= 0 => coefficient.checked_mul(power)?,
+            Some(power) => coefficient / power,
+            None if exponent > 0 => return None,
+            None => 0,
+        };
+        let size = i128::try_from(size).ok()?;
+        i64::try_from(if negative { -size } else { size }).ok()
+    }
+
     /// Sign and [magnitude](Magnitude) of a finite decimal other than zero.
     pub(crate) fn magnitude(self) -> Option<(bool, Magnitude)> {
         match self {

@@ -41,6 +41,31 @@ impl Number {
         }
     }
 
+    /// The number without its fraction, if that fits into 64 bits.
+    pub(crate) fn truncated(self) -> Option<i64> {
+        match self {
+            Self::Int(n) => Some(n),
+            Self::Double(n) => truncated_double(n),
+            Self::Decimal(n) => n.truncated(),
+        }
+    }
+
+    /// The number without its fraction, or the nearest of 64 bits; NaN counts as 0.
+    pub(crate) fn saturated(self) -> i64 {
+        self.truncated()
+            .unwrap_or_else(|| match self.compare(Self::Int(0)) {
+                _ if self.is_nan() => 0,
+                Ordering::Less => i64::MIN,
+                Ordering::Equal | Ordering::Greater => i64::MAX,
+            })
+    }
+
+    /// The number, if it is whole and fits into 64 bits.
+    pub(crate) fn whole(self) -> Option<i64> {
+        let whole = self.truncated()?;
+        self.compare(Self::Int(whole)).is_eq().then_some(whole)
+    }
+
     /// The exact order.
     pub(crate) fn compare(self, other: Self) -> Ordering {
         match (self.is_nan(), other.is_nan()) {
@@ -87,6 +112,14 @@ impl Number {
             Ordering::Less => (nearest.next_down(), Some(decimal)),
         }
     }
+}
+
+fn truncated_double(double: f64) -> Option<i64> {
+    const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
+    let fits = (-TWO_TO_63..TWO_TO_63).contains(&double); // which NaN is not
+    #[expect(clippy::cast_possible_truncation, reason = "in the range of i64")]
+    let whole = double.trunc() as i64;
+    fits.then_some(whole)
 }
 
 /// Neither is NaN.

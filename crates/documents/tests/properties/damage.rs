@@ -18,6 +18,16 @@ const FILTERS: &[&str] = &[
     r#"{"a": null, "b.a": {"$ne": 1}}"#,
     r#"{"$or": [{"a.0.b": {"$gte": 5}}, {"ab": {"$in": [1, "a", {}, [], null]}}]}"#,
     r#"{"a": {"$lt": {"$maxKey": 1}}, "$nor": [{"1": {"$exists": true}}]}"#,
+    r#"{"a": {"$not": {"$elemMatch": {"$type": "number", "$mod": [2, 1]}}}}"#,
+    r#"{"a": {"$not": {"$elemMatch": {"0": null, "b": {"$size": 2}}}}, "0.0.0.0.0.0": null}"#,
+    r#"{"ab": {"$not": {"$regex": "^a(?!b)"}}, "b": {"$nin": [{"$regularExpression":
+        {"pattern": "b$", "options": "i"}}, null]}, "0": {"$not": {"$all": ["a", 1]}}}"#,
+];
+
+const PROJECTIONS: &[&str] = &[
+    r#"{"a.b": 0, "0": {"$slice": [1, 2]}, "1": {"$elemMatch": {"a": {"$exists": true}}}}"#,
+    r#"{"a": {"b": 1, "0": {"$slice": -1}}, "b": {"$elemMatch": {"$ne": 1}}, "_id": 0}"#,
+    r#"{"a.$": 1, "b": 1}"#,
 ];
 
 /// Finding a field by stepping over bytes and by decoding every element must agree.
@@ -59,6 +69,13 @@ fn exercise(document: &RawDocument) {
         .unwrap()
         .key(document, &mut Vec::new());
     let _ = Projection::parse("a.b,b,0.1").unwrap().apply(document);
+    let filter = Filter::parse(&parse_document(br#"{"a": {"$ne": 1}, "a.b": null}"#).unwrap());
+    for projection in PROJECTIONS {
+        let projection = parse_document(projection.as_bytes()).unwrap();
+        let projection = Projection::from_document(&projection).unwrap();
+        let _ = projection.apply_matched(document, filter.as_ref().unwrap());
+    }
+    let _ = Projection::from_document(document);
     let _ = to_string(document, Form::Relaxed);
     let value = RawBsonRef::Document(document);
     let _ = compare(value, value);

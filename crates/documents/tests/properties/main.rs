@@ -8,8 +8,10 @@
 
 mod damage;
 mod decimals;
+mod filters;
 mod json;
 mod keys;
 mod patches;
+mod patterns;
 mod random;
 mod updates;

@@ -33,7 +33,7 @@ fn db_pointer(namespace: &str) -> Bson {
     Bson::try_from(value).expect("a DBPointer")
 }
 
-fn regex_value(pattern: &str, options: &str) -> Bson {
+pub(crate) fn regex_value(pattern: &str, options: &str) -> Bson {
     let c_string = |text: &str| <&CStr>::try_from(text).expect("no NUL").into();
     Bson::RegularExpression(Regex {
         pattern: c_string(pattern),

@@ -101,6 +101,7 @@ fn of_filter(error: &FilterError) -> Problem {
         | FilterError::Mixed { at, .. }
         | FilterError::Operand { at, .. }
         | FilterError::Regex { at }
+        | FilterError::Pattern { at, .. }
         | FilterError::Path { at, .. } => problem.with("at", at.as_str()),
         FilterError::Document(_) => problem,
     }
@@ -110,6 +111,9 @@ fn of_value(error: &ValueError) -> Problem {
     match error {
         ValueError::TooDeep => Problem::new(Kind::InvalidDocument, error.to_string()),
         ValueError::Damaged(_) => damaged(&error.to_string()),
+        ValueError::Pattern { .. } => {
+            Problem::new(Kind::InvalidFilter, error.to_string()).parameter("filter")
+        }
     }
 }
 
