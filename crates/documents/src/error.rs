@@ -436,7 +436,7 @@ pub enum ProjectionError {
 }
 
 /// How a JSON pointer is said in a sentence: the empty one means everything.
-fn place(pointer: &str) -> &str {
+pub(crate) fn place(pointer: &str) -> &str {
     if pointer.is_empty() {
         "the top level"
     } else {

@@ -32,6 +32,7 @@
 //! # Ok(()) }
 //! ```
 
+pub mod aggregate;
 pub mod document;
 pub mod error;
 pub mod filter;
@@ -48,6 +49,7 @@ mod tree;
 pub mod update;
 pub mod value;
 
+pub use aggregate::Pipeline;
 pub use bson;
 pub use error::{
     DocumentError, FilterError, IdError, ParseError, PathError, ProjectionError, SortError,

@@ -60,3 +60,24 @@ impl<'p> Place<'p> {
         pointer
     }
 }
+
+/// How much of a name stands in a pointer that is made while reading, in bytes: long names many
+/// times over must not take much time.
+const NAME_SHOWN: usize = 128;
+
+/// A pointer with one more step.
+pub(crate) fn join(pointer: &str, name: &str) -> String {
+    let shown = &name[..name.floor_char_boundary(NAME_SHOWN)];
+    let mut joined = String::with_capacity(pointer.len() + 1 + shown.len());
+    joined.push_str(pointer);
+    push_name(&mut joined, shown);
+    if shown.len() < name.len() {
+        joined.push('…');
+    }
+    joined
+}
+
+/// A pointer to an array element.
+pub(crate) fn join_index(pointer: &str, index: usize) -> String {
+    join(pointer, &index.to_string())
+}

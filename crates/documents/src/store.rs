@@ -7,6 +7,7 @@
 //! Every operation exists once, on a [`Transaction`](nexusbase_db::Transaction)
 //! ([`CollectionTx`]); [`Collection`] wraps each in a transaction of its own.
 
+mod aggregate;
 mod bulk;
 mod check;
 mod collection;

@@ -20,7 +20,6 @@ use nexusbase_documents::projection::Projection;
 use nexusbase_documents::sort::{Sort, TopK};
 
 const FIND: &str = include_str!("../testdata/query-cases/find.jsonl");
-const PIPELINES: &str = include_str!("../testdata/query-cases/aggregate.jsonl");
 
 /// Cases that are answered differently here, on purpose: the end of the id, and why.
 const DEVIATIONS: &[(&str, &str)] = &[
@@ -39,14 +38,6 @@ const DEVIATIONS: &[(&str, &str)] = &[
     (
         "test_find_field_validation[find_field_rejects_empty_string]",
         "about an empty name of a collection, which is not in the data; tests/collections.rs",
-    ),
-    (
-        "test_sort_spec_errors[spec_empty]",
-        "a pipeline refuses the empty order; a find, to which a sort belongs here, takes it",
-    ),
-    (
-        "test_sort_direction_values[accept_double_truncated_to_desc]",
-        "a direction of -1.5 is a mistake, and refused; the reference cuts it to -1",
     ),
 ];
 
@@ -130,35 +121,6 @@ fn answer_find(case: &RawDocument) -> Result<Vec<RawDocumentBuf>, Failure> {
     .collect()
 }
 
-fn answer_pipeline(case: &RawDocument) -> Result<Vec<RawDocumentBuf>, Failure> {
-    let mut found = documents(case.get_array("docs")?);
-    for stage in documents(case.get_array("pipeline")?) {
-        let (name, value) = stage.iter().next().ok_or("a stage has a name")??;
-        found = match name.as_str() {
-            "$match" => matching(found, value)?,
-            "$sort" => sorted(found, value, None)?,
-            "$skip" => found
-                .into_iter()
-                .skip(count(Some(value)).unwrap_or(0))
-                .collect(),
-            "$limit" => found
-                .into_iter()
-                .take(count(Some(value)).unwrap_or(0))
-                .collect(),
-            other => panic!("the selection holds no stage {other}"),
-        };
-    }
-    Ok(found)
-}
-
-fn answer(case: &RawDocument) -> Result<Vec<RawDocumentBuf>, Failure> {
-    if case.get("pipeline")?.is_some() {
-        answer_pipeline(case)
-    } else {
-        answer_find(case)
-    }
-}
-
 fn texts(documents: &[RawDocumentBuf], ordered: bool) -> Vec<String> {
     let text = |document: &RawDocumentBuf| to_string(document, Form::Canonical).unwrap();
     let mut texts: Vec<String> = documents.iter().map(text).collect();
@@ -171,7 +133,7 @@ fn texts(documents: &[RawDocumentBuf], ordered: bool) -> Vec<String> {
 /// What is wrong with the answer to a case, if anything.
 fn fault(case: &RawDocument) -> Option<String> {
     let expected = case.get("expect").unwrap();
-    match (answer(case), expected) {
+    match (answer_find(case), expected) {
         (Err(_), None) => None,
         (Err(error), Some(_)) => Some(format!("refused: {error}")),
         (Ok(found), None) => Some(format!("not refused, found {:?}", texts(&found, true))),
@@ -219,9 +181,4 @@ fn run(lines: &str, answers: (usize, usize), refusals: (usize, usize)) {
 #[test]
 fn recorded_queries_get_the_recorded_answers() {
     run(FIND, (1116, 3), (162, 1));
-}
-
-#[test]
-fn recorded_pipelines_of_match_and_sort_get_the_recorded_answers() {
-    run(PIPELINES, (97, 1), (44, 1));
 }

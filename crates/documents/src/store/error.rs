@@ -5,6 +5,7 @@
 
 use nexusbase_db as db;
 
+use crate::aggregate::{AggregateError, PipelineError};
 use crate::error::{DocumentError, FilterError, IdError, ProjectionError, SortError, ValueError};
 use crate::query::CursorError;
 
@@ -94,6 +95,12 @@ pub enum Error {
     /// A projection is refused.
     #[error(transparent)]
     Projection(#[from] ProjectionError),
+    /// A pipeline is refused.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// A pipeline stopped while it ran.
+    #[error(transparent)]
+    Aggregate(#[from] AggregateError),
     /// A cursor is refused.
     #[error(transparent)]
     Cursor(#[from] CursorError),

@@ -31,6 +31,14 @@ impl<'tx> CollectionTx<'tx> {
         Self { collection, tx }
     }
 
+    pub(crate) const fn collection(&self) -> &Collection {
+        &self.collection
+    }
+
+    pub(crate) fn view(&self) -> &dyn View {
+        &*self.tx
+    }
+
     /// Creates the collection. Returns whether it is new.
     ///
     /// # Errors

@@ -13,5 +13,6 @@ mod json;
 mod keys;
 mod patches;
 mod patterns;
+mod pipelines;
 mod random;
 mod updates;

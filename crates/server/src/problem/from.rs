@@ -39,6 +39,7 @@ pub(crate) fn of_error(error: &Error) -> Problem {
         Error::Sort(_) => Problem::new(Kind::InvalidSort, text).parameter("sort"),
         Error::Projection(_) => Problem::new(Kind::InvalidFields, text).parameter("fields"),
         Error::Cursor(_) => Problem::new(Kind::InvalidCursor, text).parameter("cursor"),
+        Error::Pipeline(_) | Error::Aggregate(_) => Problem::new(Kind::BadRequest, text),
         Error::Damaged { .. } => damaged(&text),
         Error::Database(e) => of_database(e),
     }
