@@ -148,6 +148,23 @@ impl Path {
     ) -> Result<bool, ValueError> {
         walk::walk(&self.steps, document, visitor)
     }
+
+    /// As [`Self::visit`], from an array that the first `taken` steps have led to.
+    pub(crate) fn visit_from<'a>(
+        &self,
+        taken: usize,
+        array: &'a RawArray,
+        visitor: &mut impl FnMut(Found<'a>) -> Result<bool, ValueError>,
+    ) -> Result<bool, ValueError> {
+        let rest = self.steps.get(taken..).unwrap_or_default();
+        visit_value(Some(RawBsonRef::Array(array)), rest, visitor)
+    }
+
+    /// Whether the step behind the first `taken` ones can be an index into an array.
+    pub(crate) fn is_position(&self, taken: usize) -> bool {
+        let step = self.steps.get(taken);
+        step.is_some_and(|step| step.index.is_some())
+    }
 }
 
 impl fmt::Display for Path {

@@ -20,10 +20,14 @@ mod transaction;
 pub use bulk::OnError;
 pub use check::{Checked, IndexFault, IndexFinding};
 pub use collection::Collection;
-pub use definition::{CollectionInfo, IndexInfo};
+pub use definition::CollectionInfo;
 pub use documents::Documents;
 pub use error::{Error, NameError};
-pub use index::{EXPIRE_SECONDS_MAX, INDEX_PARTS_MAX, IndexSpec};
+pub use index::{
+    BuildProgress, Built, DUPLICATES_NAMED_MAX, DuplicateValues, EXPIRE_SECONDS_MAX, Expired,
+    INDEX_NAME_BYTES_MAX, INDEX_PARTS_MAX, INDEXES_MAX, IndexInfo, IndexSize, IndexSpec, IndexUse,
+    UnfinishedIndex,
+};
 pub use transaction::CollectionTx;
 
 pub(crate) use definition::{Definition, IndexDefinition};

@@ -1,7 +1,5 @@
 //! Many documents at once, each with its own outcome.
 
-use std::collections::BTreeMap;
-
 use bson::raw::{RawBson, RawDocumentBuf};
 
 use super::collection::Collection;
@@ -28,50 +26,22 @@ impl Collection {
         documents: &[RawDocumentBuf],
         on_error: OnError,
     ) -> Result<Vec<Result<RawBson, Error>>, Error> {
-        // Refused by themselves, whatever else is in the transaction.
-        let mut refused: BTreeMap<usize, Error> = BTreeMap::new();
-        let mut end = documents.len();
-        loop {
-            let mut at_fault = 0;
-            let inserted = self.documents().transact(|tx| {
-                let mut collection = self.within(tx);
-                let mut outcomes = BTreeMap::new();
-                for (at, document) in documents[..end].iter().enumerate() {
-                    if refused.contains_key(&at) {
-                        continue;
-                    }
-                    at_fault = at;
-                    match collection.insert(document) {
-                        Err(error) if leaves_no_trace(&error) => {
-                            outcomes.insert(at, Err(error));
-                            if on_error == OnError::Stop {
-                                break;
-                            }
+        self.documents().transact(|tx| {
+            let mut collection = self.within(tx);
+            let mut outcomes = Vec::with_capacity(documents.len());
+            for document in documents {
+                match collection.insert(document) {
+                    Err(error) if leaves_no_trace(&error) => {
+                        outcomes.push(Err(error));
+                        if on_error == OnError::Stop {
+                            break;
                         }
-                        outcome => drop(outcomes.insert(at, Ok(outcome?))),
                     }
+                    outcome => outcomes.push(Ok(outcome?)),
                 }
-                Ok(outcomes)
-            });
-            match inserted {
-                Ok(mut outcomes) => {
-                    if on_error == OnError::Skip || outcomes.values().all(Result::is_ok) {
-                        outcomes.extend(refused.into_iter().map(|(at, error)| (at, Err(error))));
-                    }
-                    return Ok(outcomes.into_values().collect());
-                }
-                // The document may have left something in the transaction, which is gone with
-                // all the others: again without it.
-                Err(error @ Error::KeyTooLarge { .. }) => {
-                    if on_error == OnError::Stop {
-                        refused.clear();
-                        end = at_fault;
-                    }
-                    refused.insert(at_fault, error);
-                }
-                Err(error) => return Err(error),
             }
-        }
+            Ok(outcomes)
+        })
     }
 }
 
@@ -79,6 +49,11 @@ impl Collection {
 const fn leaves_no_trace(error: &Error) -> bool {
     matches!(
         error,
-        Error::DuplicateId { .. } | Error::Document(_) | Error::Id(_)
+        Error::DuplicateId { .. }
+            | Error::DuplicateKey { .. }
+            | Error::KeyTooLarge { .. }
+            | Error::ParallelArrays { .. }
+            | Error::Document(_)
+            | Error::Id(_)
     )
 }

@@ -1,7 +1,8 @@
 //! Whether indexes agree with their documents, and making one again that does not.
 //!
 //! Memory does not grow with the number of documents: each is asked for the rows that it must
-//! have, and each row for the document that it must be of. What is found is found in one snapshot,
+//! have, and, where an index has more rows than that, each row for the document that it must be
+//! of. What is found is found in one snapshot,
 //! so writes may go on meanwhile.
 
 use std::fmt;
@@ -14,6 +15,7 @@ use super::definition::{Definition, IndexDefinition};
 use super::documents::Documents;
 use super::error::Error;
 use super::index::id_key;
+use super::index::position::Position;
 use super::index::row::rows;
 use crate::path::field;
 
@@ -148,22 +150,20 @@ struct Check<'a> {
     checked: &'a mut Checked,
 }
 
-impl Check<'_> {
+/// An index whose rows can be read.
+struct Readable<'a> {
+    index: &'a IndexDefinition,
+    /// The rows that it has.
+    rows: u64,
+    /// The `_id` key of the last document that has rows in it for sure; none if all have.
+    last: Option<Vec<u8>>,
+    /// The rows that the documents up to there must have, and do have.
+    right: u64,
+}
+
+impl<'a> Check<'a> {
     fn run(&mut self) -> Result<(), Error> {
-        let indexes = &self.definition.indexes;
-        let mut readable = Vec::new();
-        for index in indexes {
-            self.checked.indexes += 1;
-            match self.rows_are_of_documents(index) {
-                Ok(()) if index.ready => readable.push(index),
-                // Documents may still lack rows in it.
-                Ok(()) => self.find(Some(index), IndexFault::Unfinished, &[]),
-                Err(error) => {
-                    let reason = error.to_string();
-                    self.find(Some(index), IndexFault::Unreadable(reason), &[]);
-                }
-            }
-        }
+        let mut readable = self.readable()?;
         let data = self.definition.data;
         for row in self
             .snapshot
@@ -174,11 +174,61 @@ impl Check<'_> {
             let Some(document) = self.document(&key, &bytes) else {
                 continue;
             };
-            for index in &readable {
-                self.document_has_rows(index, &key, document)?;
+            for index in &mut readable {
+                if index.last.as_ref().is_none_or(|last| key <= *last) {
+                    index.right += self.document_has_rows(index.index, &key, document)?;
+                }
+            }
+        }
+        for index in readable {
+            // No two documents can have the same row, so as many as are right are all.
+            if index.right != index.rows {
+                self.rows_are_of_documents(index.index)?;
             }
         }
         Ok(())
+    }
+
+    fn readable(&mut self) -> Result<Vec<Readable<'a>>, Error> {
+        let mut readable = Vec::new();
+        let definition = self.definition;
+        for index in &definition.indexes {
+            self.checked.indexes += 1;
+            let rows = match self.count(index) {
+                Ok(rows) => rows,
+                Err(error) => {
+                    let reason = error.to_string();
+                    self.find(Some(index), IndexFault::Unreadable(reason), &[]);
+                    continue;
+                }
+            };
+            self.checked.index_rows += rows;
+            let mut last = None;
+            if !index.ready {
+                self.find(Some(index), IndexFault::Unfinished, &[]);
+                let name = self.collection.name();
+                last = Some(Position::read(self.snapshot, index.tree, name)?.last);
+            }
+            readable.push(Readable {
+                index,
+                rows,
+                last,
+                right: 0,
+            });
+        }
+        Ok(readable)
+    }
+
+    fn count(&self, index: &IndexDefinition) -> Result<u64, Error> {
+        let rows = self
+            .snapshot
+            .scan(index.tree, KeyRange::all(), Direction::Forward)?;
+        let mut count = 0;
+        for row in rows {
+            row?;
+            count += 1;
+        }
+        Ok(count)
     }
 
     fn find(&mut self, index: Option<&IndexDefinition>, fault: IndexFault, key: &[u8]) {
@@ -201,33 +251,38 @@ impl Check<'_> {
         }
     }
 
+    /// How many of the rows that a document must have are there.
     fn document_has_rows(
         &mut self,
         index: &IndexDefinition,
         key: &[u8],
         document: &RawDocument,
-    ) -> Result<(), Error> {
+    ) -> Result<u64, Error> {
         let rows = match rows(index, document) {
             Ok(rows) => rows,
             Err(error) => {
                 self.find(None, IndexFault::Document(error.to_string()), key);
-                return Ok(());
+                return Ok(0);
             }
         };
         let mut flags = rows.multikey.iter().zip(&index.multikey);
         if flags.any(|(found, known)| *found && !known) {
             self.find(Some(index), IndexFault::NotSingle, key);
         }
+        let mut right = 0;
         for values in rows.values {
             let (row, value) = index.row(&values, key);
             let found = self.snapshot.get(index.tree, &row)?;
-            if found.is_none_or(|found| *found != *value) {
+            if found.is_some_and(|found| *found == *value) {
+                right += 1;
+            } else {
                 self.find(Some(index), IndexFault::Missing, &row);
             }
         }
-        Ok(())
+        Ok(right)
     }
 
+    /// Finds the rows that are of no document.
     fn rows_are_of_documents(&mut self, index: &IndexDefinition) -> Result<(), Error> {
         let data = self.definition.data;
         for row in self
@@ -235,7 +290,6 @@ impl Check<'_> {
             .scan(index.tree, KeyRange::all(), Direction::Forward)?
         {
             let (row, value) = row?;
-            self.checked.index_rows += 1;
             let parts = index.split_row(&row, &value);
             let document = match parts {
                 Some((_, id)) => self.snapshot.get(data, id)?,

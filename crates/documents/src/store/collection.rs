@@ -3,19 +3,14 @@
 use std::sync::Arc;
 
 use bson::raw::{RawBson, RawBsonRef, RawDocument, RawDocumentBuf};
-use nexusbase_db::{
-    Bytes, Direction, Error as DbError, KeyRange, Snapshot, Transaction, TreeId, View, WriteError,
-};
+use nexusbase_db::{Snapshot, Transaction, View};
 
-use super::definition::{CollectionInfo, Definition, IndexDefinition};
+use super::definition::{CollectionInfo, Definition};
 use super::documents::Documents;
 use super::error::Error;
-use super::index::{IndexSpec, id_key};
+use super::index::id_key;
 use super::transaction::CollectionTx;
-use crate::query::{self, Answers, Query};
-
-/// How many documents an index build takes in per transaction.
-const BUILD_CHUNK: usize = 500;
+use crate::query::{self, Access, Answers, Query};
 
 /// A collection of documents. Clones mean the same collection; whether it exists is looked up by
 /// each operation.
@@ -139,7 +134,13 @@ impl Collection {
     pub fn find_in<'v>(&self, view: &'v dyn View, query: &Query) -> Result<Answers<'v>, Error> {
         let clock = &self.documents.database().env().clock;
         let definition = self.definition_in(view)?;
-        query::find(view, clock, &self.name, definition, query)
+        let answers = query::find(view, clock, &self.name, definition.clone(), query)?;
+        if let Access::Index { path, .. } = answers.explain().access
+            && let Some(index) = definition.as_ref().and_then(|known| known.index(&path))
+        {
+            self.documents.count_use(index.tree);
+        }
+        Ok(answers)
     }
 
     /// Whether the collection exists in a state that the caller holds.
@@ -155,90 +156,16 @@ impl Collection {
     /// # Errors
     /// When the database cannot be read.
     pub fn info(&self) -> Result<Option<CollectionInfo>, Error> {
-        let definition = self.definition_in(&self.documents.database().snapshot())?;
-        Ok(definition.map(|definition| CollectionInfo {
-            name: self.name.to_string(),
-            indexes: definition
-                .indexes
-                .iter()
-                .map(IndexDefinition::info)
-                .collect(),
-        }))
-    }
-
-    /// Creates an index, or finishes one whose creation was interrupted. Returns whether there was
-    /// anything to do. Others read and write meanwhile; queries use the index when this returns.
-    /// `progress` hears how many documents have been taken in.
-    ///
-    /// # Errors
-    /// When a document cannot be in the index, or the database fails.
-    pub fn create_index(&self, spec: &IndexSpec, progress: impl FnMut(u64)) -> Result<bool, Error> {
-        let begun = self
-            .documents
-            .transact(|tx| self.within(tx).begin_index(spec))?;
-        let Some(tree) = begun else {
-            return Ok(false);
-        };
-        let name = spec.name();
-        if let Err(error) = self.fill_index(name, tree, progress) {
-            if matches!(error, Error::KeyTooLarge { .. }) || is_too_large(&error) {
-                // The index could never be finished, and would go on refusing documents.
-                self.documents
-                    .transact(|tx| self.within(tx).abandon_index(name, tree))?;
-            }
-            return Err(error);
-        }
-        self.documents
-            .transact(|tx| self.within(tx).finish_index(name, tree))?;
-        Ok(true)
-    }
-
-    /// Takes all documents into an index that is kept up to date already.
-    fn fill_index(
-        &self,
-        name: &str,
-        tree: TreeId,
-        mut progress: impl FnMut(u64),
-    ) -> Result<(), Error> {
-        // Whatever is written from here on keeps the index up to date by itself; what this
-        // snapshot shows may be changed or deleted meanwhile, so each document is read again.
-        let snapshot = self.documents.database().snapshot();
+        let snapshot = self.snapshot();
         let Some(definition) = self.definition_in(&snapshot)? else {
-            return Ok(());
+            return Ok(None);
         };
-        let mut keys = snapshot.scan(definition.data, KeyRange::all(), Direction::Forward)?;
-        let mut done = 0;
-        loop {
-            let chunk = keys
-                .by_ref()
-                .take(BUILD_CHUNK)
-                .map(|row| row.map(|row| row.0));
-            let chunk = chunk.collect::<Result<Vec<_>, _>>()?;
-            if chunk.is_empty() {
-                return Ok(());
-            }
-            self.fill_chunk(name, tree, &chunk)?;
-            done += chunk.len() as u64;
-            progress(done);
-        }
-    }
-
-    /// Takes documents into an index: in one transaction, or in more if they have so many values
-    /// that one would be too large.
-    fn fill_chunk(&self, name: &str, tree: TreeId, keys: &[Bytes]) -> Result<(), Error> {
-        let filled = self.documents.transact(|tx| {
-            let mut collection = self.within(tx);
-            keys.iter()
-                .try_for_each(|key| collection.fill_index(name, tree, key))
-        });
-        match filled {
-            Err(error) if keys.len() > 1 && is_too_large(&error) => {
-                let (first, second) = keys.split_at(keys.len() / 2);
-                self.fill_chunk(name, tree, first)?;
-                self.fill_chunk(name, tree, second)
-            }
-            filled => filled,
-        }
+        let name = self.name.to_string();
+        let sizes = self.documents.tree_sizes();
+        let indexes = self
+            .documents
+            .index_infos(&snapshot, &sizes, &name, &definition)?;
+        Ok(Some(CollectionInfo { name, indexes }))
     }
 
     /// Drops the index called `name`. Returns whether there was one.
@@ -286,11 +213,4 @@ impl Collection {
             None => Ok(None),
         }
     }
-}
-
-fn is_too_large(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Database(DbError::Write(WriteError::TransactionTooLarge { .. }))
-    )
 }

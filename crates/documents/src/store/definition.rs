@@ -7,7 +7,7 @@
 use bson::raw::{RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, cstr};
 use nexusbase_db::TreeId;
 
-use super::index::IndexSpec;
+use super::index::{IndexInfo, IndexSpec};
 use crate::error::ValueError;
 use crate::path::{Path, field};
 use crate::sort::SortKey;
@@ -29,7 +29,10 @@ pub(crate) struct Definition {
 pub(crate) struct IndexDefinition {
     pub(crate) spec: IndexSpec,
     pub(crate) tree: TreeId,
-    /// Per part: some document has had none or several values there.
+    /// Per part: some document has had an array, none or several values there. By a part that is
+    /// not multikey, the index orders documents as a sort would, and conditions on it meet in one
+    /// row. Which conditions on several parts meet in one row says
+    /// [`IndexSpec::may_share_array`].
     pub(crate) multikey: Vec<bool>,
     /// Every document is in it. Until then it is kept up to date, but not read.
     pub(crate) ready: bool,
@@ -42,17 +45,6 @@ pub struct CollectionInfo {
     pub name: String,
     /// Its indexes, beside the one on `_id`.
     pub indexes: Vec<IndexInfo>,
-}
-
-/// An index as a user sees it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct IndexInfo {
-    /// What it was asked to be.
-    pub spec: IndexSpec,
-    /// Some document has none or several values there, so the index has as many rows for it.
-    pub multikey: bool,
-    /// Whether queries may use it yet.
-    pub ready: bool,
 }
 
 impl IndexDefinition {
@@ -72,19 +64,17 @@ impl IndexDefinition {
     pub(crate) fn is_multikey(&self) -> bool {
         self.multikey.contains(&true)
     }
-
-    pub(crate) fn info(&self) -> IndexInfo {
-        IndexInfo {
-            spec: self.spec.clone(),
-            multikey: self.is_multikey(),
-            ready: self.ready,
-        }
-    }
 }
 
 impl Definition {
     pub(crate) fn index(&self, name: &str) -> Option<&IndexDefinition> {
         self.indexes.iter().find(|index| index.name() == name)
+    }
+
+    /// The index that lies in `tree`, and its number.
+    pub(crate) fn index_in(&self, tree: TreeId) -> Option<(usize, &IndexDefinition)> {
+        let mut indexes = self.indexes.iter().enumerate();
+        indexes.find(|(_, index)| index.tree == tree)
     }
 
     pub(crate) fn index_mut(&mut self, name: &str) -> Option<&mut IndexDefinition> {
@@ -251,6 +241,23 @@ mod tests {
             Definition::decode(definition.encode().as_bytes()),
             Ok(definition)
         );
+    }
+
+    #[test]
+    fn the_bytes_of_a_definition_do_not_change() {
+        let bytes = definition().encode().into_bytes();
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let expected = [
+            "170100001076000200000002707265666978000c000000646f63756d656e74732f6e001264617461",
+            "00050000000000000004696e646578657300dc000000033000d4000000026e616d65000200000078",
+            "0012747265650006000000000000000872656164790000047061727473005f0000000330002b0000",
+            "0002706174680004000000612e62000864657363656e64696e670000086d756c74696b6579000100",
+            "033100290000000270617468000200000063000864657363656e64696e670001086d756c74696b65",
+            "790000000008756e697175650001087370617273650000037061727469616c000e00000010612e62",
+            "000100000000126578706972655f61667465725f7365636f6e6473003c00000000000000000000",
+        ]
+        .concat();
+        assert_eq!(hex, expected);
     }
 
     #[test]

@@ -10,8 +10,9 @@ use nexusbase_db::{
 use parking_lot::Mutex;
 
 use super::collection::Collection;
-use super::definition::{CollectionInfo, Definition, IndexDefinition};
+use super::definition::{CollectionInfo, Definition};
 use super::error::{Error, NameError};
+use super::index::Uses;
 use super::transaction::CollectionTx;
 use crate::id::UuidV7;
 use crate::id::text::uuid_value;
@@ -38,6 +39,7 @@ struct Shared {
     definitions: Mutex<HashMap<String, (Bytes, Arc<Definition>)>>,
     /// Lock `documents.ids`: the last `_id` that was generated.
     ids: Mutex<UuidV7>,
+    uses: Uses,
 }
 
 impl Documents {
@@ -71,20 +73,29 @@ impl Documents {
     /// When the database cannot be read.
     pub fn list(&self) -> Result<Vec<CollectionInfo>, Error> {
         let snapshot = self.db.snapshot();
-        let Some(meta) = self.meta(&snapshot)? else {
+        let sizes = self.tree_sizes();
+        let mut all = Vec::new();
+        for (name, definition) in self.definitions(&snapshot)? {
+            let indexes = self.index_infos(&snapshot, &sizes, &name, &definition)?;
+            all.push(CollectionInfo { name, indexes });
+        }
+        Ok(all)
+    }
+
+    /// The definitions of all collections by name.
+    pub(super) fn definitions(
+        &self,
+        view: &dyn View,
+    ) -> Result<Vec<(String, Arc<Definition>)>, Error> {
+        let Some(meta) = self.meta(view)? else {
             return Ok(Vec::new());
         };
         let mut all = Vec::new();
-        for row in snapshot.scan(meta, KeyRange::all(), Direction::Forward)? {
+        for row in view.scan(meta, KeyRange::all(), Direction::Forward)? {
             let (key, bytes) = row?;
             let name = String::from_utf8_lossy(&key).into_owned();
             let definition = self.decode(&name, bytes)?;
-            let indexes = definition
-                .indexes
-                .iter()
-                .map(IndexDefinition::info)
-                .collect();
-            all.push(CollectionInfo { name, indexes });
+            all.push((name, definition));
         }
         Ok(all)
     }
@@ -99,6 +110,10 @@ impl Documents {
         name: &str,
     ) -> Result<CollectionTx<'tx>, NameError> {
         Ok(self.collection(name)?.within(tx))
+    }
+
+    pub(super) fn uses(&self) -> &Uses {
+        &self.shared.uses
     }
 
     /// A new `_id`.

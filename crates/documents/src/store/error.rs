@@ -5,6 +5,7 @@
 
 use nexusbase_db as db;
 
+use super::index::DuplicateValues;
 use crate::aggregate::{AggregateError, PipelineError};
 use crate::error::{DocumentError, FilterError, IdError, ProjectionError, SortError, ValueError};
 use crate::query::CursorError;
@@ -69,14 +70,73 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
-    /// A document has arrays under two parts of one index, which would need a row for each pair.
+    /// A document has two arrays under the paths of one index, which would need a row for each
+    /// pair of elements.
     #[error(
-        "the document has arrays under two paths of the index {index:?}; an index holds one \
-         array per document at most"
+        "the document has two arrays under the paths of the index {index:?}; an index holds one \
+         array per document: keep the lists in one array of objects, or index them apart"
     )]
     ParallelArrays {
         /// The index.
         index: String,
+    },
+    /// An index contradicts itself, or cannot be named.
+    #[error("the index {index:?} cannot be: {reason}")]
+    IndexSpec {
+        /// Its name.
+        index: String,
+        /// Why not.
+        reason: String,
+    },
+    /// An index of that name exists and is another one.
+    #[error(
+        "collection {collection:?} has another index {index:?} already ({difference}); drop it, \
+         or choose another name"
+    )]
+    IndexExists {
+        /// The collection.
+        collection: String,
+        /// The name of the index.
+        index: String,
+        /// What of the one that exists is not as it was asked for.
+        difference: String,
+    },
+    /// A collection has as many indexes as it may.
+    #[error("collection {collection:?} has {limit} indexes already, the most it can have")]
+    TooManyIndexes {
+        /// The collection.
+        collection: String,
+        /// How many it may have.
+        limit: usize,
+    },
+    /// Another document has the same values in a unique index.
+    #[error(
+        "the document with the _id {id} of collection {collection:?} already has {values} in the \
+         unique index {index:?}"
+    )]
+    DuplicateKey {
+        /// The collection.
+        collection: String,
+        /// The name of the index.
+        index: String,
+        /// The values, as JSON: an object with the paths of the index.
+        values: String,
+        /// The `_id` of the other document, as text.
+        id: String,
+    },
+    /// The documents of a collection have duplicates where a unique index is to be built.
+    #[error(
+        "the unique index {index:?} cannot be built: documents of collection {collection:?} have \
+         the same values: {}",
+        listed(duplicates)
+    )]
+    DuplicateKeys {
+        /// The collection.
+        collection: String,
+        /// The name of the index, which was removed.
+        index: String,
+        /// Some of the duplicates.
+        duplicates: Vec<DuplicateValues>,
     },
     /// There is no such index.
     #[error("collection {collection:?} has no index {index:?}")]
@@ -118,6 +178,11 @@ pub enum Error {
     /// The database failed.
     #[error(transparent)]
     Database(#[from] db::Error),
+}
+
+fn listed(duplicates: &[DuplicateValues]) -> String {
+    let all: Vec<_> = duplicates.iter().map(ToString::to_string).collect();
+    all.join("; ")
 }
 
 /// Why a collection cannot have a name.

@@ -6,10 +6,9 @@ use bson::raw::{RawBson, RawBsonRef, RawDocument, RawDocumentBuf};
 use nexusbase_db::{Transaction, TreeId, View};
 
 use super::collection::Collection;
-use super::definition::{Definition, IndexDefinition};
+use super::definition::Definition;
 use super::error::Error;
-use super::index::row::rows;
-use super::index::{IndexSpec, id_key};
+use super::index::id_key;
 use crate::DOCUMENT_BYTES_MAX;
 use crate::document::check_document;
 use crate::error::DocumentError;
@@ -22,8 +21,8 @@ use crate::query::{Answers, Query};
 /// them before it is committed.
 #[derive(Debug)]
 pub struct CollectionTx<'tx> {
-    collection: Collection,
-    tx: &'tx mut Transaction,
+    pub(super) collection: Collection,
+    pub(super) tx: &'tx mut Transaction,
 }
 
 impl<'tx> CollectionTx<'tx> {
@@ -60,7 +59,7 @@ impl<'tx> CollectionTx<'tx> {
             return Ok(false);
         };
         for index in &definition.indexes {
-            self.drop_tree(index.tree)?;
+            self.drop_index_tree(index)?;
         }
         self.drop_tree(definition.data)?;
         self.collection
@@ -77,16 +76,16 @@ impl<'tx> CollectionTx<'tx> {
     pub fn insert(&mut self, document: &RawDocument) -> Result<RawBson, Error> {
         check_document(document)?;
         let (id, document) = self.with_id(document)?;
-        let mut definition = self.definition_or_create()?;
         let key = id_key(id.as_raw_bson_ref())?;
+        let mut definition = self.definition_or_create()?;
         if self.tx.get(definition.data, &key)?.is_some() {
             return Err(Error::DuplicateId {
                 collection: self.collection.name().to_owned(),
                 id: format(id.as_raw_bson_ref())?,
             });
         }
-        self.tx.put(definition.data, &key, document.as_bytes())?;
         self.change_index_rows(&mut definition, &key, None, Some(&document))?;
+        self.tx.put(definition.data, &key, document.as_bytes())?;
         Ok(id)
     }
 
@@ -119,8 +118,8 @@ impl<'tx> CollectionTx<'tx> {
         };
         let mut definition = self.definition_or_create()?;
         let before = self.stored(&definition, &key)?;
-        self.tx.put(definition.data, &key, document.as_bytes())?;
         self.change_index_rows(&mut definition, &key, before.as_deref(), Some(&document))?;
+        self.tx.put(definition.data, &key, document.as_bytes())?;
         Ok(before.is_some())
     }
 
@@ -136,8 +135,8 @@ impl<'tx> CollectionTx<'tx> {
         let Some(before) = self.stored(&definition, &key)? else {
             return Ok(false);
         };
-        self.tx.delete(definition.data, &key)?;
         self.change_index_rows(&mut definition, &key, Some(&before), None)?;
+        self.tx.delete(definition.data, &key)?;
         Ok(true)
     }
 
@@ -149,99 +148,11 @@ impl<'tx> CollectionTx<'tx> {
         self.collection.find_in(self.tx, query)
     }
 
-    /// What the index called `name` was asked to be, if there is one.
-    pub(crate) fn index_spec(&self, name: &str) -> Result<Option<IndexSpec>, Error> {
-        let definition = self.definition()?;
-        let index = definition.as_ref().and_then(|known| known.index(name));
-        Ok(index.map(|index| index.spec.clone()))
-    }
-
-    /// Adds an index that holds no document yet and is not read yet, but kept up to date from
-    /// now on. Returns its tree if it has to be filled.
-    pub(crate) fn begin_index(&mut self, spec: &IndexSpec) -> Result<Option<TreeId>, Error> {
-        let definition = self.definition_or_create()?;
-        if let Some(index) = definition.index(spec.name()) {
-            return Ok((!index.ready).then_some(index.tree));
-        }
-        let tree = self.create_tree(&format!("{}/index/{}", definition.prefix, spec.name()))?;
-        let mut changed = Definition::clone(&definition);
-        changed
-            .indexes
-            .push(IndexDefinition::new(spec.clone(), tree));
-        self.put_definition(&changed)?;
-        Ok(Some(tree))
-    }
-
-    /// Puts the index rows of the document at `key`, which the index may lack still.
-    pub(crate) fn fill_index(&mut self, name: &str, tree: TreeId, key: &[u8]) -> Result<(), Error> {
-        let mut definition = self.required_definition(name, tree)?;
-        let Some(document) = self.stored(&definition, key)? else {
-            return Ok(());
-        };
-        let indexes = &definition.indexes;
-        if let Some(at) = indexes.iter().position(|index| index.tree == tree) {
-            self.put_index_rows(&mut definition, at, key, &document)?;
-        }
-        Ok(())
-    }
-
-    /// Releases an index for reading.
-    pub(crate) fn finish_index(&mut self, name: &str, tree: TreeId) -> Result<(), Error> {
-        let mut changed = Definition::clone(&*self.required_definition(name, tree)?);
-        if let Some(index) = changed.index_mut(name) {
-            index.ready = true;
-        }
-        self.put_definition(&changed)
-    }
-
-    /// Drops an index that cannot be filled, unless another has replaced or finished it.
-    pub(crate) fn abandon_index(&mut self, name: &str, tree: TreeId) -> Result<(), Error> {
-        let begun = self.definition()?.is_some_and(|known| {
-            let index = known.index(name);
-            index.is_some_and(|index| index.tree == tree && !index.ready)
-        });
-        if begun {
-            self.drop_index(name)?;
-        }
-        Ok(())
-    }
-
-    /// Drops an index. Returns whether there was one.
-    ///
-    /// # Errors
-    /// When the database cannot be read or the transaction becomes too large.
-    pub fn drop_index(&mut self, name: &str) -> Result<bool, Error> {
-        let Some(definition) = self.definition()? else {
-            return Ok(false);
-        };
-        let Some(index) = definition.index(name) else {
-            return Ok(false);
-        };
-        self.drop_tree(index.tree)?;
-        let mut changed = Definition::clone(&definition);
-        changed.indexes.retain(|index| index.name() != name);
-        self.put_definition(&changed)?;
-        Ok(true)
-    }
-
-    /// The definition, if it has the index that lies in `tree`. One of the same name that lies in
-    /// another is another: somebody has dropped the first and begun anew.
-    fn required_definition(&self, name: &str, tree: TreeId) -> Result<Arc<Definition>, Error> {
-        let definition = self.definition()?.filter(|known| {
-            let index = known.index(name);
-            index.is_some_and(|index| index.tree == tree)
-        });
-        definition.ok_or_else(|| Error::NoSuchIndex {
-            collection: self.collection.name().to_owned(),
-            index: name.to_owned(),
-        })
-    }
-
-    fn definition(&self) -> Result<Option<Arc<Definition>>, Error> {
+    pub(super) fn definition(&self) -> Result<Option<Arc<Definition>>, Error> {
         self.collection.definition_in(self.tx)
     }
 
-    fn definition_or_create(&mut self) -> Result<Arc<Definition>, Error> {
+    pub(super) fn definition_or_create(&mut self) -> Result<Arc<Definition>, Error> {
         match self.definition()? {
             Some(definition) => Ok(definition),
             None => self.create_new().map(Arc::new),
@@ -259,7 +170,7 @@ impl<'tx> CollectionTx<'tx> {
         Ok(definition)
     }
 
-    fn put_definition(&mut self, definition: &Definition) -> Result<(), Error> {
+    pub(super) fn put_definition(&mut self, definition: &Definition) -> Result<(), Error> {
         self.collection
             .documents()
             .put_definition(self.tx, self.collection.name(), definition)
@@ -278,18 +189,22 @@ impl<'tx> CollectionTx<'tx> {
         Ok(prefix)
     }
 
-    fn create_tree(&mut self, name: &str) -> Result<TreeId, Error> {
+    pub(super) fn create_tree(&mut self, name: &str) -> Result<TreeId, Error> {
         Ok(self.tx.create_tree(name)?)
     }
 
-    fn drop_tree(&mut self, tree: TreeId) -> Result<(), Error> {
+    pub(super) fn drop_tree(&mut self, tree: TreeId) -> Result<(), Error> {
         if let Some(name) = self.tx.tree_name(tree)? {
             self.tx.drop_tree(&name)?;
         }
         Ok(())
     }
 
-    fn stored(&self, definition: &Definition, key: &[u8]) -> Result<Option<RawDocumentBuf>, Error> {
+    pub(super) fn stored(
+        &self,
+        definition: &Definition,
+        key: &[u8],
+    ) -> Result<Option<RawDocumentBuf>, Error> {
         self.collection.stored_in(self.tx, definition, key)
     }
 
@@ -301,60 +216,6 @@ impl<'tx> CollectionTx<'tx> {
         };
         let document = first_id(id.as_raw_bson_ref(), document)?;
         Ok((id, document))
-    }
-
-    /// Brings the indexes from `before` to `after`.
-    fn change_index_rows(
-        &mut self,
-        definition: &mut Arc<Definition>,
-        key: &[u8],
-        before: Option<&RawDocument>,
-        after: Option<&RawDocument>,
-    ) -> Result<(), Error> {
-        for at in 0..definition.indexes.len() {
-            if let Some(before) = before {
-                let index = &definition.indexes[at];
-                let values = match rows(index, before) {
-                    Ok(rows) => rows.values,
-                    // It came before the index, which is not filled yet and has no row of it.
-                    Err(Error::KeyTooLarge { .. }) => Vec::new(),
-                    Err(error) => return Err(error),
-                };
-                for value in values {
-                    let (row, _) = index.row(&value, key);
-                    self.tx.delete(index.tree, &row)?;
-                }
-            }
-            if let Some(after) = after {
-                self.put_index_rows(definition, at, key, after)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn put_index_rows(
-        &mut self,
-        definition: &mut Arc<Definition>,
-        at: usize,
-        key: &[u8],
-        document: &RawDocument,
-    ) -> Result<(), Error> {
-        let index = &definition.indexes[at];
-        let rows = rows(index, document)?;
-        for value in rows.values {
-            let (row, value) = index.row(&value, key);
-            self.tx.put(index.tree, &row, &value)?;
-        }
-        let news = rows.multikey.iter().zip(&index.multikey);
-        if news.into_iter().any(|(found, known)| *found && !known) {
-            let mut changed = Definition::clone(definition);
-            for (known, found) in changed.indexes[at].multikey.iter_mut().zip(rows.multikey) {
-                *known |= found;
-            }
-            self.put_definition(&changed)?;
-            *definition = Arc::new(changed);
-        }
-        Ok(())
     }
 }
 

@@ -316,7 +316,7 @@ fn an_index_that_disagrees_is_found_and_made_again() {
         says("of a document is missing") && says("is of no document"),
         "{texts:?}"
     );
-    assert!(says("collection \"parts\", index on size"), "{texts:?}");
+    assert!(says("collection \"parts\", index size"), "{texts:?}");
     let out = repairs(&place, &forest_files(&place, "MANIFEST-")[0]);
     assert!(
         out.contains("made the index on size in parts again"),

@@ -97,6 +97,8 @@ const OF_WRITES: &[Kind] = &[
     Kind::NotAcceptable,
     Kind::RequestTimeout,
     Kind::DuplicateId,
+    Kind::DuplicateKey,
+    Kind::IndexExists,
     Kind::Conflict,
     Kind::BodyTooLarge,
     Kind::DocumentTooLarge,

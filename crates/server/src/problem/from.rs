@@ -31,6 +31,21 @@ pub(crate) fn of_error(error: &Error) -> Problem {
             Problem::new(Kind::InvalidDocument, text).with("index", index.as_str())
         }
         Error::IndexPath { .. } => Problem::new(Kind::InvalidIndex, text).parameter("path"),
+        Error::IndexSpec { index, .. } => {
+            Problem::new(Kind::InvalidIndex, text).with("index", index.as_str())
+        }
+        Error::TooManyIndexes { limit, .. } => {
+            Problem::new(Kind::InvalidIndex, text).with("limit", *limit)
+        }
+        Error::IndexExists { index, .. } => {
+            Problem::new(Kind::IndexExists, text).with("index", index.as_str())
+        }
+        Error::DuplicateKey { index, id, .. } => Problem::new(Kind::DuplicateKey, text)
+            .with("index", index.as_str())
+            .with("id", id.as_str()),
+        Error::DuplicateKeys { index, .. } => {
+            Problem::new(Kind::DuplicateKey, text).with("index", index.as_str())
+        }
         Error::NoSuchIndex { .. } => Problem::new(Kind::NoSuchIndex, text),
         Error::Filter(e) => of_filter(e),
         Error::Sort(SortError::Value(e))

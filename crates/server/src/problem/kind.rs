@@ -61,6 +61,8 @@ kinds! {
     NotAcceptable, NOT_ACCEPTABLE, "not-acceptable", "None of the accepted formats is offered";
     RequestTimeout, REQUEST_TIMEOUT, "request-timeout", "The request came too slowly";
     DuplicateId, CONFLICT, "duplicate-id", "A document with this id exists";
+    DuplicateKey, CONFLICT, "duplicate-key", "Another document has the same values in a unique index";
+    IndexExists, CONFLICT, "index-exists", "Another index of this name exists";
     StoreExists, CONFLICT, "store-exists", "A store of this name exists";
     VersionExists, CONFLICT, "version-exists", "A version of this name exists";
     UnfinishedCopy, CONFLICT, "unfinished-copy", "The store is a copy that was interrupted";

@@ -2,13 +2,17 @@
 
 use bson::raw::{RawDocument, RawDocumentBuf};
 
+use super::partial;
 use crate::filter::Filter;
+use crate::json::{Form, to_string};
 use crate::sort::{SortKey, parse_keys};
 use crate::store::error::Error;
 use crate::value::key::Direction;
 
 /// How many paths one index may have.
 pub const INDEX_PARTS_MAX: usize = 32;
+/// The longest name of an index, in bytes.
+pub const INDEX_NAME_BYTES_MAX: usize = 128;
 /// The longest time after which documents may expire, in seconds.
 pub const EXPIRE_SECONDS_MAX: u32 = i32::MAX.unsigned_abs();
 
@@ -75,6 +79,11 @@ impl IndexSpec {
             }
             _ => {}
         }
+        for (at, part) in parts.iter().enumerate() {
+            if parts[..at].iter().any(|before| before.path == part.path) {
+                return Err(format!("the path {} stands twice", part.path));
+            }
+        }
         Ok(Self {
             name: text_of(&parts).into(),
             parts,
@@ -92,25 +101,34 @@ impl IndexSpec {
         self
     }
 
-    /// The same, in which no two documents may have the same values.
+    /// The same, in which no two documents may have the same values. A missing field counts as
+    /// null, equal numbers of different types are the same value, and one document may have a
+    /// value several times in an array.
+    ///
+    /// A transaction that exchanges the values of two documents one after the other is refused at
+    /// the first of the two: give one of them a third value, or delete and insert.
     #[must_use]
     pub const fn unique(mut self) -> Self {
         self.unique = true;
         self
     }
 
-    /// The same, without documents that have none of the fields.
+    /// The same, without documents that have none of the fields; one that is null is there. Not
+    /// together with [`Self::partial`].
     #[must_use]
     pub const fn sparse(mut self) -> Self {
         self.sparse = true;
         self
     }
 
-    /// The same, with only the documents that match `filter`.
+    /// The same, with only the documents that match `filter`, which consists of `$eq`, `$gt`,
+    /// `$gte`, `$lt`, `$lte`, `$in`, `$all`, `$type`, `$exists: true`, `$and` and `$or`. Not
+    /// together with [`Self::sparse`].
     ///
     /// # Errors
     /// When the filter is refused.
     pub fn partial(mut self, filter: &RawDocument) -> Result<Self, Error> {
+        partial::check(filter).map_err(|reason| self.refused(reason))?;
         self.partial = Some(Partial {
             document: filter.to_owned(),
             filter: Filter::parse(filter)?,
@@ -119,11 +137,101 @@ impl IndexSpec {
     }
 
     /// The same, whose documents are deleted `seconds` after the date that they have under the
-    /// index's path.
+    /// index's only path; of several dates in an array the earliest counts, and a document without
+    /// a date stays. [`expire_step`](crate::Documents::expire_step) deletes them; until it is
+    /// called they are there as all others.
     #[must_use]
     pub const fn expire_after(mut self, seconds: u32) -> Self {
         self.expire_after_seconds = Some(seconds);
         self
+    }
+
+    /// Whether two parts (from 0) may lead through the same array: their paths begin alike.
+    ///
+    /// Where both are multikey as well, two conditions on them may be met by two elements, which
+    /// stand in two rows of the index; so the bounds of at most one of the two narrow a range of
+    /// rows, unless both conditions are known to be about one element. In all other cases a
+    /// document that meets several conditions, one on each part, has a row that meets them all.
+    #[must_use]
+    pub fn may_share_array(&self, part: usize, other: usize) -> bool {
+        match (self.parts.get(part), self.parts.get(other)) {
+            (Some(part), Some(other)) => part.path.first() == other.path.first(),
+            _ => false,
+        }
+    }
+
+    /// Refuses what contradicts itself or cannot be named.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let name = &*self.name;
+        if !(1..=INDEX_NAME_BYTES_MAX).contains(&name.len()) {
+            return Err(self.refused(format!(
+                "its name has {} bytes, and 1 to {INDEX_NAME_BYTES_MAX} are allowed; give it a \
+                 shorter name of its own",
+                name.len()
+            )));
+        }
+        let unprintable = |letter: char| letter.is_control() || letter == '/';
+        if name.contains(unprintable) || matches!(name, "." | ".." | "_id") {
+            return Err(self.refused(
+                "its name is not usable: no control characters, no '/', and not \".\", \"..\" \
+                 or \"_id\""
+                    .to_owned(),
+            ));
+        }
+        if self.sparse && self.partial.is_some() {
+            return Err(self.refused(
+                "it is sparse and partial: leave out sparse, and say {\"FIELD\": {\"$exists\": \
+                 true}} in the filter"
+                    .to_owned(),
+            ));
+        }
+        if let Some(seconds) = self.expire_after_seconds {
+            if self.parts.len() > 1 {
+                let parts = self.parts.len();
+                return Err(self.refused(format!(
+                    "it has {parts} paths, and documents expire by an index on one"
+                )));
+            }
+            if seconds > EXPIRE_SECONDS_MAX {
+                return Err(self.refused(format!(
+                    "documents expire after at most {EXPIRE_SECONDS_MAX} seconds, not {seconds}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn refused(&self, reason: String) -> Error {
+        let index = self.name.to_string();
+        Error::IndexSpec { index, reason }
+    }
+
+    /// What is different in a spec that is asked for under the same name, in words.
+    pub(crate) fn difference(&self, asked: &Self) -> Option<String> {
+        let facts = |spec: &Self| {
+            let partial = spec.partial.as_ref();
+            let partial = partial.map(|partial| to_string(&partial.document, Form::Relaxed));
+            let expiry = spec.expire_after_seconds;
+            [
+                ("paths", spec.text()),
+                ("unique", spec.unique.to_string()),
+                ("sparse", spec.sparse.to_string()),
+                (
+                    "partial",
+                    partial.map_or_else(none, Result::unwrap_or_default),
+                ),
+                (
+                    "expire_after",
+                    expiry.map_or_else(none, |seconds| seconds.to_string()),
+                ),
+            ]
+        };
+        let facts = facts(self).into_iter().zip(facts(asked));
+        let different = facts.filter(|((_, is), (_, asked))| is != asked);
+        let words: Vec<_> = different
+            .map(|((what, is), (_, asked))| format!("{what} is {is}, not {asked}"))
+            .collect();
+        (self != asked).then(|| words.join("; "))
     }
 
     /// What it is called within its collection.
@@ -137,6 +245,10 @@ impl IndexSpec {
     pub fn text(&self) -> String {
         text_of(&self.parts)
     }
+}
+
+fn none() -> String {
+    "none".to_owned()
 }
 
 fn text_of(parts: &[SortKey]) -> String {
