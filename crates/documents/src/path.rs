@@ -17,7 +17,7 @@ mod walk;
 
 use std::fmt;
 
-use bson::raw::{RawBsonRef, RawDocument};
+use bson::raw::{RawArray, RawBsonRef, RawDocument};
 
 use crate::error::PathError;
 use crate::{NESTING_MAX, ValueError};
@@ -157,7 +157,7 @@ impl Path {
         visitor: &mut impl FnMut(Found<'a>) -> Result<bool, ValueError>,
     ) -> Result<bool, ValueError> {
         let rest = self.steps.get(taken..).unwrap_or_default();
-        visit_value(Some(RawBsonRef::Array(array)), rest, visitor)
+        walk::walk_from(rest, array, &mut |found, _| visitor(found))
     }
 
     /// Whether the step behind the first `taken` ones can be an index into an array.

@@ -367,7 +367,9 @@ fn lookup_finds_the_same_with_and_without_an_index() {
         r#"{"_id":4,"o":[]}"#,
     ];
     assert_eq!(made(&main, stages), expected);
-    other.create_index("k", |_| {}).unwrap();
+    other
+        .create_index(&nexusbase_documents::IndexSpec::on("k").unwrap(), |_| {})
+        .unwrap();
     assert_eq!(made(&main, stages), expected);
 }
 

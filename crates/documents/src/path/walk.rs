@@ -25,12 +25,19 @@ pub(super) fn walk<'a, V>(
 where
     V: FnMut(Found<'a>, Option<usize>) -> Result<bool, ValueError>,
 {
-    let ambiguous = steps.iter().filter(|step| step.index.is_some()).count() > AMBIGUOUS_STEPS_MAX;
-    let mut walk = Walk {
-        visitor,
-        walked: ambiguous.then(HashSet::new),
-    };
-    walk.object(document, steps, None)
+    Walk::new(steps, visitor).object(document, steps, None)
+}
+
+/// As [`walk`], from an array that steps before these have led to.
+pub(super) fn walk_from<'a, V>(
+    steps: &[Step],
+    array: &'a RawArray,
+    visitor: &mut V,
+) -> Result<bool, ValueError>
+where
+    V: FnMut(Found<'a>, Option<usize>) -> Result<bool, ValueError>,
+{
+    Walk::new(steps, visitor).value(Some(RawBsonRef::Array(array)), steps, None)
 }
 
 struct Walk<'v, V> {
@@ -39,10 +46,18 @@ struct Walk<'v, V> {
     walked: Option<HashSet<(usize, usize)>>,
 }
 
-impl<'a, V> Walk<'_, V>
+impl<'v, 'a, V> Walk<'v, V>
 where
     V: FnMut(Found<'a>, Option<usize>) -> Result<bool, ValueError>,
 {
+    fn new(steps: &[Step], visitor: &'v mut V) -> Self {
+        let ambiguous = steps.iter().filter(|step| step.index.is_some()).count();
+        Self {
+            visitor,
+            walked: (ambiguous > AMBIGUOUS_STEPS_MAX).then(HashSet::new),
+        }
+    }
+
     fn object(
         &mut self,
         object: &'a RawDocument,

@@ -347,7 +347,7 @@ proptest! {
     ) {
         let collection = filled(&documents);
         if !indexed.is_empty() {
-            collection.create_index(indexed, |_| {}).unwrap();
+            collection.create_index(&nexusbase_documents::IndexSpec::on(indexed).unwrap(), |_| {}).unwrap();
         }
         // A stage that changes nothing, and that no query can answer.
         let mut apart = vec![doc! { "$addFields": {} }];
