@@ -31,6 +31,7 @@ mod output;
 mod progress;
 mod query;
 mod serve;
+mod server_log;
 mod shell;
 mod show_config;
 mod store;

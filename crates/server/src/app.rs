@@ -5,9 +5,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::middleware;
+use hyper::header;
 use nexusbase_documents::Documents;
 use nexusbase_kv::MultiStore;
 use tokio::sync::{Semaphore, watch};
@@ -16,11 +18,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::{Limits, ServeError, ServerConfig};
-use crate::metrics::Metrics;
+use crate::cors::Origins;
+use crate::metrics::{Metrics, Places};
 use crate::observe::RequestIds;
+use crate::problem::{Kind, Problem};
 use crate::server::Service;
 use crate::{
-    collections, documents, guard, health, indexes, insert, observe, openapi, problem, stores,
+    collections, docs_page, documents, encode, guard, health, indexes, insert, observe, openapi,
+    problem, stores,
 };
 
 /// All bodies in memory together take this many times the limit of one.
@@ -39,6 +44,10 @@ pub(crate) struct App {
     /// Where the server listens, and whether it answers for foreign hosts.
     pub(crate) address: SocketAddr,
     pub(crate) allow_remote: bool,
+    /// Whose web pages may read and write.
+    pub(crate) origins: Origins,
+    /// Requests that take longer are logged; none if it is zero.
+    pub(crate) slow_request: Duration,
     /// A place for each operation that may be under way.
     pub(crate) operations: Arc<Semaphore>,
     /// Memory for bodies, in pieces.
@@ -61,20 +70,23 @@ impl App {
         let limits = config.limits;
         let pieces = limits.body_bytes.saturating_mul(BODIES_IN_MEMORY) / BODY_PIECE_BYTES;
         let operations = limits.concurrent_operations.min(Semaphore::MAX_PERMITS);
+        let bodies = (pieces + BODIES_IN_MEMORY).min(Semaphore::MAX_PERMITS);
+        let streams = limits.event_streams.min(Semaphore::MAX_PERMITS);
+        let operations = Places::new(operations);
+        let bodies = Places::new(bodies);
+        let streams = Places::new(streams);
         Ok(Arc::new(Self {
             documents: Documents::new(&db),
             stores,
-            metrics: Metrics::new(&db),
+            metrics: Metrics::new(&db, [&operations, &streams, &bodies], limits.connections),
             ids: RequestIds::new(db.env())?,
             address,
             allow_remote: config.allow_remote,
-            operations: Arc::new(Semaphore::new(operations)),
-            bodies: Arc::new(Semaphore::new(
-                (pieces + BODIES_IN_MEMORY).min(Semaphore::MAX_PERMITS),
-            )),
-            streams: Arc::new(Semaphore::new(
-                limits.event_streams.min(Semaphore::MAX_PERMITS),
-            )),
+            origins: config.origins,
+            slow_request: config.slow_request,
+            operations: operations.places,
+            bodies: bodies.places,
+            streams: streams.places,
             options_turn: Arc::new(Semaphore::new(1)),
             stopping: watch::Sender::new(false),
             limits,
@@ -100,8 +112,12 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(indexes::create, indexes::remove))
         .merge(stores::routes())
         .routes(routes!(health::health))
+        .routes(routes!(health::ready))
         .routes(routes!(crate::metrics::metrics))
         .routes(routes!(openapi::document))
+        .routes(routes!(docs_page::page))
+        .routes(routes!(docs_page::script))
+        .routes(routes!(docs_page::style))
 }
 
 /// The whole service.
@@ -110,13 +126,42 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     layers(router, app).with_state(Arc::clone(app))
 }
 
+/// What answers whoever speaks plain HTTP where TLS is spoken.
+pub(crate) fn refusal(app: &Arc<App>) -> Router {
+    let refuse = async || {
+        let detail = "this port speaks HTTPS, and this request came without; write https:// in \
+                      front of the address";
+        let problem = Problem::new(Kind::TlsRequired, detail);
+        ([(header::CONNECTION, "close")], problem)
+    };
+    Router::new()
+        .fallback(refuse)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(app),
+            observe::observe,
+        ))
+}
+
 /// Puts around all routes what every request goes through; the last one sees it first.
 fn layers(router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
-    let app = || Arc::clone(app);
+    let router = router
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(app),
+            guard::guard,
+        ))
+        .layer(CatchPanicLayer::custom(problem::panicked));
+    // Outside of the guard, so that a page can also read why it was refused.
+    let router = match app.origins.layer() {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
     router
-        .layer(middleware::from_fn_with_state(app(), guard::guard))
-        .layer(CatchPanicLayer::custom(problem::panicked))
-        .layer(middleware::from_fn_with_state(app(), observe::observe))
+        .layer(encode::layer())
+        .layer(middleware::from_fn(encode::choose))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(app),
+            observe::observe,
+        ))
 }
 
 #[cfg(test)]
@@ -156,7 +201,9 @@ mod tests {
             .route("/on-a-thread", get(on_a_thread));
         let service = TowerToHyperService::new(layers(routes, &app).with_state(Arc::clone(&app)));
         for path in ["/at-once", "/on-a-thread"] {
-            let request = Request::get(path).header("host", "localhost");
+            let request = Request::get(path)
+                .header("host", "localhost")
+                .header("accept-encoding", "gzip");
             let response = service
                 .call(request.body(Body::empty()).unwrap())
                 .await

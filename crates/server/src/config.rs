@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use nexusbase_db::CommitError;
 
+use crate::cors::Origins;
+use crate::tls::{TlsError, TlsFiles};
+
 /// How a [`Server`](crate::Server) is set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
@@ -20,6 +23,12 @@ pub struct ServerConfig {
     /// a name of its own (DNS rebinding). With it, keeping strangers out is the task of what
     /// stands in front.
     pub allow_remote: bool,
+    /// The certificate, with which the service speaks HTTPS only. Default: none, and plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// The origins whose web pages may read answers and write. Default: none but the service's own.
+    pub origins: Origins,
+    /// Requests that take longer are logged under the target `slow`. Default: 1 s. Zero: none is.
+    pub slow_request: Duration,
 }
 
 /// The limits of a [`Server`](crate::Server). What happens at each is in the OpenAPI document.
@@ -54,6 +63,9 @@ impl Default for ServerConfig {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7700),
             limits: Limits::default(),
             allow_remote: false,
+            tls: None,
+            origins: Origins::default(),
+            slow_request: Duration::from_secs(1),
         }
     }
 }
@@ -119,6 +131,9 @@ pub enum ServeError {
     /// A limit is zero.
     #[error("the limit {0} is zero, so nothing could be served; give it a value above zero")]
     ZeroLimit(&'static str),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The machinery cannot be set up.
     #[error("cannot {what}: {source}")]
     Start {

@@ -30,6 +30,7 @@ use crate::openapi::{
 use crate::operation::{self, Progress};
 use crate::problem::{Kind, Problem, json_error};
 use crate::query::Parameters;
+use crate::slow::QueryShape;
 
 /// A page ends when its text has reached this many bytes, whatever the limit says.
 const PAGE_BYTES: usize = 8 << 20;
@@ -110,8 +111,12 @@ pub(crate) async fn find(
     let parameters = Parameters::parse(&query.unwrap_or_default(), KNOWN)?;
     let question = question(&app, &name, &parameters, wanted)?;
     let next_url = question.next_url.clone();
+    let shape = QueryShape::of(&question.query);
     let work = move |app: &App, progress: &Progress| page(app, &name, &question, progress);
-    let answer = operation::read(&app, deadline, work).await?;
+    let answer = match operation::read(&app, deadline, work).await {
+        Ok(answer) => answer,
+        Err(problem) => return Ok(shape.on(problem)),
+    };
     let mut response = text(StatusCode::OK, wanted, answer.body);
     if let Some(cursor) = answer.next {
         let link = format!("<{next_url}cursor={cursor}>; rel=\"next\"");
@@ -119,7 +124,7 @@ pub(crate) async fn find(
         let name = header::HeaderName::from_static("x-next-cursor");
         put_header(&mut response, name, &cursor);
     }
-    Ok(response)
+    Ok(shape.on(response))
 }
 
 fn question(

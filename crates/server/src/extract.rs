@@ -1,8 +1,9 @@
 //! Taking requests apart, with problems for what is wrong: path, parameters, body.
 //!
-//! A body is read within the request's time and the limit on its size. The memory of all bodies
-//! together is bounded too, and counted as the bytes come, so that a caller who announces much
-//! and sends little takes little.
+//! A body is read within the request's time and the limit on its size, which holds for what was
+//! sent and for what it becomes when it is decoded. The memory of all bodies together is bounded
+//! too, and counted as the decoded bytes come, so that a caller who announces much and sends
+//! little takes little.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::app::{App, BODY_PIECE_BYTES};
+use crate::decode::{Decoder, Encoding, PIECE_BYTES, Sink};
 use crate::negotiate::{Media, body_media};
 use crate::observe::Deadline;
 use crate::operation::busy;
@@ -112,13 +114,7 @@ pub(crate) struct Received {
 
 /// Reads a body, whatever it is, within the limits.
 pub(crate) async fn receive(request: Request, app: &Arc<App>) -> Result<Received, Problem> {
-    if let Some(encoding) = request.headers().get(header::CONTENT_ENCODING)
-        && encoding.as_bytes() != b"identity"
-    {
-        let detail = "a body with Content-Encoding is not supported yet; send it as it is";
-        let problem = Problem::new(Kind::UnsupportedMediaType, detail);
-        return Err(problem.with("header", "content-encoding"));
-    }
+    let encoding = Encoding::of(request.headers())?;
     let Deadline(deadline) = request
         .extensions()
         .get()
@@ -134,11 +130,8 @@ pub(crate) async fn receive(request: Request, app: &Arc<App>) -> Result<Received
         }
         return Err(too_large(limit));
     }
-    match timeout_at(deadline, collect(&mut body, app, announced)).await {
-        Ok(Ok((bytes, memory))) => Ok(Received {
-            bytes,
-            _memory: memory,
-        }),
+    match timeout_at(deadline, collect(&mut body, app, encoding)).await {
+        Ok(Ok(received)) => Ok(received),
         Ok(Err(problem)) => {
             if problem.kind() == Kind::BodyTooLarge {
                 linger(&mut body, limit).await;
@@ -158,14 +151,10 @@ fn announced_bytes(headers: &HeaderMap) -> Option<usize> {
     Some(value.parse().unwrap_or(usize::MAX))
 }
 
-async fn collect(
-    body: &mut Body,
-    app: &App,
-    announced: Option<usize>,
-) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Problem> {
+async fn collect(body: &mut Body, app: &Arc<App>, encoding: Encoding) -> Result<Received, Problem> {
     let limit = app.limits.body_bytes;
-    let mut bytes = Vec::with_capacity(announced.unwrap_or_default().min(BODY_PIECE_BYTES));
-    let mut memory: Option<OwnedSemaphorePermit> = None;
+    let mut decoder = Decoder::new(encoding, Memory::new(app))?;
+    let mut sent = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
             let detail = format!("the body broke off or is not what it announced ({error})");
@@ -174,35 +163,74 @@ async fn collect(
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if bytes.len() + data.len() > limit {
+        // Much can also be sent that becomes nothing.
+        sent += data.len();
+        if sent > limit {
             return Err(too_large(limit));
         }
-        reserve(app, &mut memory, bytes.len() + data.len())?;
-        bytes.extend_from_slice(&data);
+        if encoding == Encoding::Identity {
+            decoder.push(&data)?;
+            continue;
+        }
+        for piece in data.chunks(PIECE_BYTES) {
+            decoder.push(piece)?;
+            // Little may become much, which takes its time.
+            tokio::task::yield_now().await;
+        }
     }
-    Ok((bytes, memory))
+    let Memory { bytes, held, .. } = decoder.finish()?;
+    Ok(Received {
+        bytes,
+        _memory: held,
+    })
 }
 
-/// Takes memory for a body that is going to have `bytes`.
-fn reserve(
-    app: &App,
-    memory: &mut Option<OwnedSemaphorePermit>,
-    bytes: usize,
-) -> Result<(), Problem> {
-    let held = memory.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-    let more = bytes.div_ceil(BODY_PIECE_BYTES).saturating_sub(held);
-    if more == 0 {
-        return Ok(());
+/// The bytes of a body, and the memory that was taken for them.
+struct Memory {
+    bytes: Vec<u8>,
+    held: Option<OwnedSemaphorePermit>,
+    app: Arc<App>,
+}
+
+impl Memory {
+    fn new(app: &Arc<App>) -> Self {
+        Self {
+            bytes: Vec::new(),
+            held: None,
+            app: Arc::clone(app),
+        }
     }
-    let full = || busy("too many large bodies are in memory");
-    let more = u32::try_from(more).map_err(|_| full())?;
-    let taken = Arc::clone(&app.bodies).try_acquire_many_owned(more);
-    let taken = taken.map_err(|_| full())?;
-    match memory {
-        Some(memory) => memory.merge(taken),
-        None => *memory = Some(taken),
+
+    /// Takes memory for a body that is going to have `bytes`.
+    fn reserve(&mut self, bytes: usize) -> Result<(), Problem> {
+        let held = self.held.as_ref();
+        let held = held.map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = bytes.div_ceil(BODY_PIECE_BYTES).saturating_sub(held);
+        if more == 0 {
+            return Ok(());
+        }
+        let full = || busy("too many large bodies are in memory");
+        let more = u32::try_from(more).map_err(|_| full())?;
+        let taken = Arc::clone(&self.app.bodies).try_acquire_many_owned(more);
+        let taken = taken.map_err(|_| full())?;
+        match &mut self.held {
+            Some(held) => held.merge(taken),
+            None => self.held = Some(taken),
+        }
+        Ok(())
     }
-    Ok(())
+}
+
+impl Sink for Memory {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+        let total = self.bytes.len() + bytes.len();
+        if total > self.app.limits.body_bytes {
+            return Err(too_large(self.app.limits.body_bytes));
+        }
+        self.reserve(total)?;
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
 async fn linger(body: &mut Body, limit: usize) {

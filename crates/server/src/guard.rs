@@ -6,7 +6,8 @@
 //!   answered. An address literal cannot be rebound, so every loopback address is good; the port
 //!   does not matter (it may be forwarded).
 //! * **Origin.** A page can send some writes to any address without being able to read the
-//!   answer. Browsers put the page's origin on them, which must be the server's own.
+//!   answer. Browsers put the page's origin on them, which must be the server's own, or one that
+//!   is allowed ([`Origins`](crate::cors::Origins)).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ fn check(app: &App, request: &Request) -> Result<(), Problem> {
     if reads {
         return Ok(());
     }
-    check_origin(request.headers(), host.as_ref())
+    check_origin(app, request.headers(), host.as_ref())
 }
 
 fn host(request: &Request) -> Result<Option<Authority>, Problem> {
@@ -87,14 +88,18 @@ fn check_host(host: &str, listen: IpAddr) -> Result<(), Problem> {
     Err(Problem::new(Kind::ForeignHost, detail).with("header", "host"))
 }
 
-fn check_origin(headers: &HeaderMap, host: Option<&Authority>) -> Result<(), Problem> {
+fn check_origin(app: &App, headers: &HeaderMap, host: Option<&Authority>) -> Result<(), Problem> {
     for origin in headers.get_all(header::ORIGIN) {
+        if app.origins.allow(origin) {
+            continue;
+        }
         let uri = Uri::try_from(origin.as_bytes()).ok();
         let same = uri.as_ref().and_then(Uri::authority).is_some_and(|origin| {
             host.is_some_and(|host| origin.as_str().eq_ignore_ascii_case(host.as_str()))
         });
         if !same {
-            let detail = "a page of another origin may not write here; programs send no Origin";
+            let detail = "a page of another origin may not write here, unless the server's owner \
+                          allows it (cors.origins); programs send no Origin";
             return Err(Problem::new(Kind::ForeignOrigin, detail).with("header", "origin"));
         }
     }

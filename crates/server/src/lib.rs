@@ -31,15 +31,21 @@
 //! machine that it runs on, and refuses a browser page that comes by a foreign name or from a
 //! foreign origin. See [`ServerConfig::allow_remote`].
 //!
-//! The way of a request: `listen` (a connection) → `observe` (request id, log line, metrics,
-//! problems) → `guard` (host, origin) → a handler, thin, one file for each noun → `operation`
+//! The way of a request: `listen` (a connection, perhaps with `tls`) → `observe` (request id, log
+//! line, metrics, problems) → `encode` (compressed answers) → `cors` → `guard` (host, origin) → a
+//! handler, thin, one file for each noun → `operation`
 //! (a place among the concurrent operations, a thread that may wait) → the document model, or the
 //! stores.
 
+mod access;
 mod app;
 mod collections;
 mod config;
+mod cors;
+mod decode;
+mod docs_page;
 mod documents;
+mod encode;
 mod extract;
 mod guard;
 mod health;
@@ -55,10 +61,14 @@ mod problem;
 mod query;
 mod server;
 mod shutdown;
+mod slow;
 mod split;
 mod stores;
+mod tls;
 
 pub use config::{Limits, ServeError, ServerConfig};
+pub use cors::{OriginError, Origins};
 pub use openapi::openapi_json;
 pub use server::{Server, Service};
 pub use shutdown::run_blocking;
+pub use tls::{Certificates, TlsError, TlsFiles};

@@ -1,27 +1,32 @@
 //! Figures for machines, in the OpenMetrics text format.
 //!
 //! Requests are counted by route (the pattern, not the path, so their number is bounded), method
-//! and status. Figures about the database are taken when they are asked for.
+//! and status. Figures about the database, and how full the service is, are taken when they are
+//! asked for. `docs/metrics.md` lists all of them; a test holds the two together.
 
-use std::fmt;
+mod database;
+mod places;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use hyper::{Method, StatusCode, header};
-use nexusbase_db::{Database, Stats};
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text};
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use nexusbase_db::Database;
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::app::App;
 use crate::openapi::ServiceProblems;
 use crate::problem::{Kind, Problem};
+
+pub(crate) use places::Places;
 
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Upper bounds of the latency histogram, in seconds: from a read in memory to the time limit.
@@ -35,7 +40,48 @@ pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     seconds: Family<RouteLabels, Histogram>,
+    in_flight: Gauge,
+    slow: Counter,
     connections: Gauge,
+    waiting: Gauge,
+    traffic: Traffic,
+    handshake_failures: Family<FailureLabels, Counter>,
+}
+
+/// Bytes that came and went on connections.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) received: Counter,
+    pub(crate) sent: Counter,
+}
+
+/// Why a TLS handshake failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HandshakeFailure {
+    /// It took too long.
+    Timeout,
+    /// The other side speaks something else.
+    PlainText,
+    /// They did not agree: versions, ciphers, a certificate that is not trusted.
+    Protocol,
+}
+
+impl HandshakeFailure {
+    const ALL: [Self; 3] = [Self::Timeout, Self::PlainText, Self::Protocol];
+
+    const fn labels(self) -> FailureLabels {
+        let reason = match self {
+            Self::Timeout => "timeout",
+            Self::PlainText => "plain-text",
+            Self::Protocol => "protocol",
+        };
+        FailureLabels { reason }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FailureLabels {
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -49,32 +95,88 @@ struct RequestLabels {
 struct RouteLabels {
     route: String,
     method: &'static str,
+    status: &'static str,
 }
 
 impl Metrics {
-    pub(crate) fn new(db: &Database) -> Self {
-        let requests = Family::default();
-        let seconds =
-            Family::new_with_constructor((|| Histogram::new(LATENCY_SECONDS)) as fn() -> Histogram);
-        let connections = Gauge::default();
-        let mut registry = Registry::with_prefix("nexusbase");
-        registry.register("http_requests", "Requests answered", requests.clone());
+    /// The figures about a database and a service with these places: for operations, streams of
+    /// events, pieces of bodies, and connections.
+    pub(crate) fn new(
+        db: &Database,
+        [operations, streams, bodies]: [&Places; 3],
+        connections_limit: usize,
+    ) -> Self {
+        let histogram = (|| Histogram::new(LATENCY_SECONDS)) as fn() -> Histogram;
+        let mut metrics = Self {
+            registry: Registry::with_prefix("nexusbase"),
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(histogram),
+            in_flight: Gauge::default(),
+            slow: Counter::default(),
+            connections: Gauge::default(),
+            waiting: Gauge::default(),
+            traffic: Traffic::default(),
+            handshake_failures: Family::default(),
+        };
+        for failure in HandshakeFailure::ALL {
+            // So that the first one is seen as a step from zero.
+            drop(metrics.handshake_failures.get_or_create(&failure.labels()));
+        }
+        metrics.register();
+        let registry = &mut metrics.registry;
+        places::register(registry, operations, streams, bodies, connections_limit);
+        registry.register_collector(Box::new(database::Figures(db.clone())));
+        metrics
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version that is running", version);
+        registry.register("http_requests", "Requests answered", self.requests.clone());
         registry.register(
             "http_request_duration_seconds",
-            "Time from the head of a request to its answer",
-            seconds.clone(),
+            "Time from the head of a request to the head of its answer",
+            self.seconds.clone(),
         );
         registry.register(
-            "http_connections",
-            "Connections that are open",
-            connections.clone(),
+            "http_slow_requests",
+            "Requests that took longer than slow_query_ms",
+            self.slow.clone(),
         );
-        registry.register_collector(Box::new(DatabaseFigures(db.clone())));
-        Self {
-            registry,
-            requests,
-            seconds,
-            connections,
+        registry.register(
+            "http_received_bytes",
+            "Bytes that came on connections, with what TLS adds",
+            self.traffic.received.clone(),
+        );
+        registry.register(
+            "http_sent_bytes",
+            "Bytes that went on connections, with what TLS adds",
+            self.traffic.sent.clone(),
+        );
+        registry.register(
+            "tls_handshake_failures",
+            "Connections that ended before TLS was agreed on",
+            self.handshake_failures.clone(),
+        );
+        for (name, help, gauge) in [
+            (
+                "http_requests_in_flight",
+                "Requests that are not answered yet",
+                &self.in_flight,
+            ),
+            (
+                "http_connections",
+                "Connections that are open",
+                &self.connections,
+            ),
+            (
+                "operations_waiting",
+                "Operations that wait for a place",
+                &self.waiting,
+            ),
+        ] {
+            registry.register(name, help, gauge.clone());
         }
     }
 
@@ -86,10 +188,11 @@ impl Metrics {
         status: StatusCode,
         duration: Duration,
     ) {
-        let (route, method, status) = (route.to_owned(), label(method), status.as_u16());
+        let (route, method) = (route.to_owned(), label(method));
         let labels = RouteLabels {
             route: route.clone(),
             method,
+            status: class(status),
         };
         self.seconds
             .get_or_create(&labels)
@@ -97,23 +200,56 @@ impl Metrics {
         let labels = RequestLabels {
             route,
             method,
-            status,
+            status: status.as_u16(),
         };
         self.requests.get_or_create(&labels).inc();
     }
 
+    /// Counts a request that took too long.
+    pub(crate) fn slow(&self) {
+        self.slow.inc();
+    }
+
+    /// Counts a handshake that came to nothing.
+    pub(crate) fn handshake_failed(&self, failure: HandshakeFailure) {
+        self.handshake_failures
+            .get_or_create(&failure.labels())
+            .inc();
+    }
+
+    /// What a connection counts its bytes by.
+    pub(crate) fn traffic(&self) -> Traffic {
+        self.traffic.clone()
+    }
+
     /// Counts a connection until the value is dropped.
-    pub(crate) fn connection(&self) -> OpenConnection {
-        self.connections.inc();
-        OpenConnection(self.connections.clone())
+    pub(crate) fn connection(&self) -> Present {
+        Present::new(&self.connections)
+    }
+
+    /// Counts a request that is under way until the value is dropped.
+    pub(crate) fn request(&self) -> Present {
+        Present::new(&self.in_flight)
+    }
+
+    /// Counts an operation that waits for its place until the value is dropped.
+    pub(crate) fn waiting_operation(&self) -> Present {
+        Present::new(&self.waiting)
     }
 }
 
-/// A connection that is counted.
+/// Something that is counted as long as it is there.
 #[derive(Debug)]
-pub(crate) struct OpenConnection(Gauge);
+pub(crate) struct Present(Gauge);
 
-impl Drop for OpenConnection {
+impl Present {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Present {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -133,177 +269,21 @@ fn label(method: &Method) -> &'static str {
     }
 }
 
-#[derive(Debug)]
-struct DatabaseFigures(Database);
-
-impl Collector for DatabaseFigures {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let stats = self.0.stats();
-        for (name, help, value) in gauges(&stats, self.0.stopped().is_some()) {
-            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            let kind = gauge.metric_type();
-            gauge.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
-        }
-        for (name, help, value) in counters(&stats) {
-            let counter = ConstCounter::new(value);
-            let kind = counter.metric_type();
-            counter.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
-        }
-        Ok(())
+/// A histogram for each status would be too much.
+fn class(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        100..=199 => "1xx",
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        _ => "5xx",
     }
-}
-
-/// A name, what it means, and the figure.
-type Figure = (&'static str, &'static str, u64);
-
-/// What goes up and down.
-fn gauges(stats: &Stats, stopped: bool) -> Vec<Figure> {
-    let forest = &stats.forest;
-    let levels = || forest.trees.values().flat_map(|tree| &tree.levels);
-    vec![
-        (
-            "db_visible_index",
-            "The newest visible commit",
-            stats.visible,
-        ),
-        ("db_log_bytes", "Size of the log's files", stats.log_bytes),
-        (
-            "db_log_segments",
-            "Files of the log",
-            stats.log_segments as u64,
-        ),
-        (
-            "db_readers",
-            "Snapshots and transactions that are open",
-            stats.readers as u64,
-        ),
-        (
-            "db_commit_queue",
-            "Commits that wait to be written",
-            stats.commits.queued,
-        ),
-        (
-            "db_trees",
-            "Trees, the catalog included",
-            stats.trees as u64,
-        ),
-        (
-            "db_memory_rows",
-            "Versions of rows in memory",
-            stats.memory_rows,
-        ),
-        (
-            "db_memory_bytes",
-            "What they take, approximately",
-            stats.memory_bytes,
-        ),
-        (
-            "db_pressure_thousandths",
-            "How far flushes and compactions are behind; writers are slowed down from 500 on",
-            stats.pressure_thousandths,
-        ),
-        (
-            "db_background_failing",
-            "1 if the last flush or compaction failed",
-            u64::from(stats.background_failure.is_some()),
-        ),
-        (
-            "forest_tables",
-            "Tables of all trees",
-            levels().map(|level| level.tables as u64).sum(),
-        ),
-        (
-            "forest_table_bytes",
-            "Bytes of all tables",
-            levels().map(|level| level.bytes).sum(),
-        ),
-        (
-            "forest_blob_bytes",
-            "Bytes of all blob files",
-            forest.blob_bytes,
-        ),
-        (
-            "forest_sealed_bytes",
-            "Bytes of memtables that wait for their flush",
-            forest.sealed_bytes,
-        ),
-        (
-            "forest_debt_bytes",
-            "Bytes that compactions still have to rewrite, about",
-            forest.debt_bytes,
-        ),
-        (
-            "forest_obsolete_files",
-            "Files that wait for their last reader to be removed",
-            forest.obsolete_files as u64,
-        ),
-        (
-            "forest_memory_budget_bytes",
-            "What memtables, open tables and cached blocks may take together",
-            forest.cache.budget_bytes,
-        ),
-        (
-            "forest_cache_bytes",
-            "What cached blocks take",
-            forest.cache.block_bytes,
-        ),
-        (
-            "db_stopped",
-            "1 if no writes are accepted",
-            u64::from(stopped),
-        ),
-    ]
-}
-
-/// What only goes up.
-fn counters(stats: &Stats) -> Vec<Figure> {
-    let forest = &stats.forest;
-    vec![
-        ("db_commits", "Commits", stats.commits.commits),
-        (
-            "db_commit_batches",
-            "Batches that they were written in",
-            stats.commits.batches,
-        ),
-        (
-            "db_conflicts",
-            "Transactions refused for a conflict",
-            stats.commits.conflicts,
-        ),
-        (
-            "db_slowed_microseconds",
-            "How long writers were made to wait for flushes and compactions",
-            u64::try_from(stats.slowed.as_micros()).unwrap_or(u64::MAX),
-        ),
-        ("forest_flushes", "Flushes", forest.flushes),
-        ("forest_compactions", "Compactions", forest.compactions),
-        (
-            "forest_flushed_bytes",
-            "Bytes that flushes wrote",
-            forest.flushed_bytes,
-        ),
-        (
-            "forest_compacted_bytes",
-            "Bytes that compactions wrote",
-            forest.compacted_out_bytes,
-        ),
-        (
-            "forest_cache_misses",
-            "Blocks that were read from disk",
-            forest.cache.misses,
-        ),
-        (
-            "forest_cache_read_bytes",
-            "Bytes that were read from disk for them",
-            forest.cache.read_bytes,
-        ),
-    ]
 }
 
 /// Figures about the service and its database
 ///
 /// In the OpenMetrics text format: requests by route, method and status, a histogram of their
-/// duration, open connections, and figures about the database.
+/// duration, how full the service is, and figures about the database.
 #[utoipa::path(
     get,
     path = "/metrics",

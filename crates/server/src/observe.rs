@@ -1,14 +1,13 @@
-//! What happens to every request and its answer: an id, a time limit, a log line, metrics, and a
-//! problem document if it failed.
+//! What happens to every request and its answer: an id, a time limit, metrics, a line in the
+//! [`access`](crate::access) log and perhaps in that of [`slow`] requests, and a problem document
+//! if it failed.
 //!
-//! The log line has the path, which names collections, documents, stores and keys, but never the query, which
-//! holds what people search for, nor any header or body. A caller may bring an id of its own in
-//! `x-request-id`, if it is short and plain; otherwise the server makes one.
+//! A caller may bring an id of its own in `x-request-id`, if it is short and plain; otherwise the
+//! server makes one.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -17,8 +16,10 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use nexusbase_io::Env;
 use tokio::time::Instant;
 
+use crate::access::{self, Line};
 use crate::app::App;
 use crate::problem::{self, Problem};
+use crate::slow::{self, Answered};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest id that a caller may bring, in bytes.
@@ -79,20 +80,34 @@ pub(crate) async fn observe(
     let deadline = Deadline(Instant::now() + app.limits.request_timeout);
     request.extensions_mut().insert(deadline);
 
+    let under_way = app.metrics.request();
     let response = finish(next.run(request).await, &id);
+    drop(under_way);
 
     let duration = clock.monotonic().saturating_sub(started);
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
+    let route = described(route);
     app.metrics
-        .answered(&described(route), &method, response.status(), duration);
-    log(&id, method.as_str(), &path, &response, duration);
-    response
-}
-
-fn log(id: &str, method: &str, path: &str, response: &Response, duration: Duration) {
-    let status = response.status().as_u16();
-    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    tracing::info!(id, method, path, status, micros, "request");
+        .answered(&route, &method, response.status(), duration);
+    if !app.slow_request.is_zero() && duration >= app.slow_request {
+        app.metrics.slow();
+        let answered = Answered {
+            id: &id,
+            method: method.as_str(),
+            route: &route,
+            path: &path,
+            duration,
+        };
+        slow::log(&answered, &response);
+    }
+    let line = Line {
+        id,
+        method: method.to_string(),
+        path,
+        status: response.status().as_u16(),
+        duration,
+    };
+    access::logged(response, line)
 }
 
 /// The route as the description names it, which knows no parameters that span several segments.

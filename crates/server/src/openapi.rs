@@ -20,8 +20,8 @@ use crate::negotiate::{Media, Wanted, text};
 use crate::observe::described;
 
 pub(crate) use problems::{
-    HealthProblems, ReadProblems, ServiceProblems, StoreReadProblems, StoreWriteProblems,
-    WriteProblems,
+    HealthProblems, ReadProblems, ReadyProblems, ServiceProblems, StoreReadProblems,
+    StoreWriteProblems, WriteProblems,
 };
 pub(crate) use schemas::{
     CollectionParameter, Document, Documents, FindParameters, IdParameter, IndexParameter,
@@ -45,6 +45,9 @@ pub(crate) use schemas::{
             `/problems/unsupported`.\n\n\
             Every error is a problem document (RFC 9457, `application/problem+json`); its `type` \
             is stable. Every answer has the header `x-request-id`, which a request may set.\n\n\
+            Answers of 1 KiB and more are compressed for those who accept it (`Accept-Encoding: \
+            zstd, gzip`), and bodies may come so (`Content-Encoding`); the limit on a body holds \
+            for what it is when it is decoded.\n\n\
             There is no authentication yet: the service answers on loopback, for the hosts \
             `localhost`, `127.0.0.1` and `[::1]`, and refuses writes from web pages of another \
             origin.",

@@ -84,9 +84,11 @@ async fn run<T: Send + 'static>(
 ) -> Result<T, Problem> {
     let wait_end = deadline.min(Instant::now() + PLACE_WAIT);
     let place = Arc::clone(&app.operations).acquire_owned();
+    let waiting = app.metrics.waiting_operation();
     let Ok(Ok(place)) = timeout_at(wait_end, place).await else {
         return Err(busy("too many operations are under way"));
     };
+    drop(waiting);
     let progress = Progress::default();
     let (app, its_progress) = (Arc::clone(app), progress.clone());
     let task = tokio::task::spawn_blocking(move || {

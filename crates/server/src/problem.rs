@@ -17,6 +17,8 @@ use axum::response::{IntoResponse, Response};
 use hyper::header::{self, HeaderValue};
 use serde_json::{Map, Value};
 
+use crate::decode::ENCODINGS;
+
 pub(crate) use from::{foreign, json_error, of_error, panicked};
 pub(crate) use kind::Kind;
 
@@ -88,6 +90,7 @@ impl Problem {
             .headers
             .insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         parts.headers.remove(header::CONTENT_LENGTH);
+        parts.headers.remove(header::CONTENT_ENCODING);
         let body = self.to_json(Some(instance)).to_string();
         Response::from_parts(parts, body.into())
     }
@@ -100,6 +103,11 @@ impl IntoResponse for Problem {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.0.kind == Kind::UnsupportedEncoding {
+            response
+                .headers_mut()
+                .insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ENCODINGS));
         }
         response.extensions_mut().insert(self);
         response

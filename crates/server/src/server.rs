@@ -9,9 +9,10 @@ use nexusbase_db::Database;
 use nexusbase_kv::MultiStore;
 use tokio::net::TcpListener;
 
-use crate::app::{self, App};
+use crate::app::App;
 use crate::config::{ServeError, ServerConfig};
 use crate::listen;
+use crate::tls::Certificates;
 
 /// What is served.
 #[derive(Clone, Debug)]
@@ -27,6 +28,7 @@ pub struct Service {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    certificates: Option<Certificates>,
     app: Arc<App>,
 }
 
@@ -35,13 +37,14 @@ impl Server {
     ///
     /// # Errors
     /// When the address is taken, or can be reached from other machines without that having been
-    /// allowed, or a limit is zero.
+    /// allowed, or a limit is zero, or the certificate cannot be used.
     pub async fn bind(config: ServerConfig, service: Service) -> Result<Self, ServeError> {
         let address = config.listen;
         config.limits.check()?;
         if !config.allow_remote && !address.ip().to_canonical().is_loopback() {
             return Err(ServeError::Remote { address });
         }
+        let certificates = config.tls.clone().map(Certificates::load).transpose()?;
         let failed = |source| ServeError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -49,6 +52,7 @@ impl Server {
         Ok(Self {
             listener,
             address,
+            certificates,
             app,
         })
     }
@@ -57,6 +61,12 @@ impl Server {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The certificate, if the server has one, to read it again when it has been renewed.
+    #[must_use]
+    pub fn certificates(&self) -> Option<Certificates> {
+        self.certificates.clone()
     }
 
     /// Serves until `shutdown` is ready. Then no connection is accepted any more, requests that
@@ -69,8 +79,7 @@ impl Server {
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ServeError> {
-        let router = app::router(&self.app);
-        listen::serve(self.listener, &self.app, router, shutdown).await;
+        listen::serve(self.listener, &self.app, self.certificates, shutdown).await;
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{ServeError, ServerConfig};
 use crate::server::{Server, Service};
+use crate::tls::Certificates;
 
 /// Threads that serve connections, at most: they only move bytes.
 const WORKER_THREADS_MAX: usize = 8;
@@ -22,6 +23,8 @@ const FAILURE_CHECK: Duration = Duration::from_millis(250);
 /// Serves until the process gets SIGTERM or SIGINT, then answers what is under way, and closes the
 /// stores and then the database. A second signal cuts short what is under way. `on_ready` hears the
 /// address as soon as callers can connect.
+///
+/// If there is a certificate, SIGHUP makes it be read again.
 ///
 /// It also ends when the database has failed, because what is on disk is unknown then: a service
 /// that is started anew recovers, and one that went on could only refuse.
@@ -51,12 +54,14 @@ pub fn run_blocking(
         let mut signals = Signals::new()?;
         let mut impatient = Signals::new()?;
         let server = Server::bind(config, service).await?;
+        let certificates = server.certificates();
         on_ready(server.address());
         let run = server.run(async move { signals.next().await });
         tokio::select! {
             result = run => result,
             () = second(&mut impatient) => Ok(()),
             failed = failure(&db) => Err(ServeError::Failed(failed)),
+            Err(error) = renew(certificates) => Err(error),
         }
     });
     // Operations that have begun are let finish: what they have to say is not heard any more, but
@@ -76,6 +81,21 @@ async fn second(signals: &mut Signals) {
     signals.next().await;
     signals.next().await;
     tracing::warn!("a second signal: stopping at once");
+}
+
+/// Reads the certificate again whenever the process is told to.
+async fn renew(certificates: Option<Certificates>) -> Result<(), ServeError> {
+    let Some(certificates) = certificates else {
+        return std::future::pending().await;
+    };
+    let mut hangup = signal(SignalKind::hangup()).map_err(start("listen for signals"))?;
+    while hangup.recv().await.is_some() {
+        match certificates.reload() {
+            Ok(()) => tracing::info!("the certificate was read again"),
+            Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+        }
+    }
+    Ok(())
 }
 
 /// Waits until the database has failed.

@@ -12,7 +12,8 @@ Exit codes: 0 done; 1 failed, with the reason on standard error; 2 wrong usage.
 
 Each setting of `serve` can also come from a file (--config) or from an environment variable
 (NEXUSBASE_LISTEN, NEXUSBASE_DURABILITY …); `nexusbase config` lists them all. Commands that take
---data or --server also read NEXUSBASE_DATA and NEXUSBASE_SERVER.";
+--data or --server also read NEXUSBASE_DATA and NEXUSBASE_SERVER, and for https:// NEXUSBASE_CA: a PEM
+file of the authorities to trust instead of the usual ones.";
 
 const DOCTOR_EXIT_CODES: &str = "\
 Exit codes: 0 healthy (or repaired); 1 problems were found and are still there; 2 it could not \
@@ -117,7 +118,8 @@ pub(super) struct SettingsArgs {
     #[arg(long, value_name = "MODE")]
     pub(super) durability: Option<String>,
 
-    /// How much to log to standard error: error, warn, info, debug, trace [default: info]
+    /// How much to log to standard error: error, warn, info, debug, trace; exceptions follow, as
+    /// in info,access=off [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub(super) log_level: Option<String>,
 

@@ -21,16 +21,16 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use nexusbase::Durability;
-use nexusbase_server::{Limits, ServerConfig};
-use tracing_subscriber::filter::LevelFilter;
+use nexusbase_server::{Limits, ServerConfig, TlsFiles};
 
 use super::args::SettingsArgs;
 use super::failure::{Failure, Outcome};
+use super::server_log::{LogFilter, LogFormat};
 
 /// What all variables begin with.
 const PREFIX: &str = "NEXUSBASE_";
 /// Variables with that beginning that are no settings of the server.
-const OTHER_VARIABLES: [&str; 2] = ["NEXUSBASE_CONFIG", "NEXUSBASE_SERVER"];
+const OTHER_VARIABLES: [&str; 3] = ["NEXUSBASE_CA", "NEXUSBASE_CONFIG", "NEXUSBASE_SERVER"];
 
 /// How a value is written in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub(super) enum Kind {
     Text,
     Flag,
     Number,
+    /// Several texts; in one text, commas stand between them.
+    List,
 }
 
 /// A setting.
@@ -78,7 +80,24 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(
         "log_level",
         Kind::Text,
-        "off, error, warn, info, debug or trace",
+        "off, error, warn, info, debug or trace; exceptions follow: info,access=off",
+    ),
+    setting("log_format", Kind::Text, "text or json"),
+    setting(
+        "slow_query_ms",
+        Kind::Number,
+        "requests that take longer are logged (slow); 0: none",
+    ),
+    setting(
+        "tls.certificate",
+        Kind::Text,
+        "PEM file of the certificate chain, to serve HTTPS",
+    ),
+    setting("tls.key", Kind::Text, "PEM file of its private key"),
+    setting(
+        "cors.origins",
+        Kind::List,
+        "whose web pages may read and write; * for all",
     ),
     setting(
         "limits.body_bytes",
@@ -107,6 +126,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "operations at once",
     ),
     setting("limits.connections", Kind::Number, "connections at once"),
+    setting(
+        "limits.event_streams",
+        Kind::Number,
+        "streams of events at once",
+    ),
 ];
 
 /// Where a value comes from.
@@ -151,7 +175,8 @@ pub(super) struct Settings {
     pub(super) durability: Durability,
     /// What the trees may take, in bytes.
     pub(super) memory_bytes: u64,
-    pub(super) log_level: LevelFilter,
+    pub(super) log_level: LogFilter,
+    pub(super) log_format: LogFormat,
     pub(super) server: ServerConfig,
 }
 
@@ -234,7 +259,7 @@ impl Values {
             page_max: self.number("limits.page_max")?,
             concurrent_operations: self.number("limits.concurrent_operations")?,
             connections: self.number("limits.connections")?,
-            ..Limits::default()
+            event_streams: self.number("limits.event_streams")?,
         };
         let listen: SocketAddr = self.parse("listen", "an address such as 127.0.0.1:7700")?;
         let interval = self.milliseconds("durability_interval_ms")?;
@@ -248,13 +273,39 @@ impl Values {
             data: self.get("data").map(|value| PathBuf::from(&value.text)),
             durability,
             memory_bytes: self.memory_bytes()?,
-            log_level: self.parse("log_level", "off, error, warn, info, debug or trace")?,
+            log_level: self.parse(
+                "log_level",
+                "off, error, warn, info, debug or trace, perhaps with exceptions such as \
+                 info,access=off",
+            )?,
+            log_format: self.parse("log_format", "text or json")?,
             server: ServerConfig {
                 listen,
                 allow_remote: self.parse("allow_remote", "true or false")?,
                 limits,
+                tls: self.tls()?,
+                origins: self.parse(
+                    "cors.origins",
+                    "origins such as https://app.example.com, or * for all",
+                )?,
+                slow_request: Duration::from_millis(
+                    self.parse("slow_query_ms", "a whole number, 0 for none")?,
+                ),
             },
         })
+    }
+
+    /// The certificate and its key, of which neither is of use alone.
+    fn tls(&self) -> Outcome<Option<TlsFiles>> {
+        match (self.get("tls.certificate"), self.get("tls.key")) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => Ok(Some(TlsFiles {
+                certificate: PathBuf::from(&certificate.text),
+                key: PathBuf::from(&key.text),
+            })),
+            (Some(_), None) => Err(self.wrong("tls.key", "set, because tls.certificate is")),
+            (None, Some(_)) => Err(self.wrong("tls.certificate", "set, because tls.key is")),
+        }
     }
 
     fn text(&self, key: &str) -> &str {
@@ -322,6 +373,9 @@ fn defaults() -> Vec<(&'static str, String)> {
         listen,
         allow_remote,
         limits,
+        tls: _,
+        origins,
+        slow_request,
     } = ServerConfig::default();
     let ms = |duration: Duration| duration.as_millis().to_string();
     vec![
@@ -331,6 +385,9 @@ fn defaults() -> Vec<(&'static str, String)> {
         ("durability_interval_ms", "100".to_owned()),
         ("memory_mb", "256".to_owned()),
         ("log_level", "info".to_owned()),
+        ("log_format", "text".to_owned()),
+        ("slow_query_ms", ms(slow_request)),
+        ("cors.origins", origins.to_string()),
         ("limits.body_bytes", limits.body_bytes.to_string()),
         ("limits.request_timeout_ms", ms(limits.request_timeout)),
         ("limits.shutdown_timeout_ms", ms(limits.shutdown_timeout)),
@@ -341,5 +398,6 @@ fn defaults() -> Vec<(&'static str, String)> {
             limits.concurrent_operations.to_string(),
         ),
         ("limits.connections", limits.connections.to_string()),
+        ("limits.event_streams", limits.event_streams.to_string()),
     ]
 }

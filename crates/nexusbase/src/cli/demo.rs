@@ -18,7 +18,8 @@ use super::Terminal;
 use super::args::{DemoArgs, OnError};
 use super::failure::{Failure, Outcome};
 use super::output::{count, duration};
-use super::serve::{link, serve, start_log};
+use super::serve::{link, serve};
+use super::server_log::{LogFilter, LogFormat, start_log};
 use super::shell::{program, quote};
 use super::store::{Line, Store};
 
@@ -29,7 +30,7 @@ const BATCH_LINES: usize = 100;
 
 pub(super) fn run(arguments: &DemoArgs, terminal: Terminal) -> Outcome {
     let config = config(arguments, terminal)?;
-    start_log(LevelFilter::WARN);
+    start_log(&LogFilter::level(LevelFilter::WARN), LogFormat::Text);
     let db = Database::open(&arguments.data)?;
     let documents = Documents::new(&db);
     prepare(arguments, &documents, terminal)?;

@@ -1,16 +1,21 @@
 //! A client for a running NexusBase server: one connection, kept open, one request at a time.
 //!
-//! Plain HTTP only: the server listens on this machine and offers no TLS. Proxies from the
-//! environment are not used: what answered then would not be the server that was named.
+//! HTTPS trusts the authorities that browsers trust, or, if `NEXUSBASE_CA` names a file, those in
+//! it and no others. Proxies from the environment are not used: what answered then would not be
+//! the server that was named.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde_json::Value;
 use ureq::Body;
 use ureq::http::{Method, Request, Response, StatusCode};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::failure::{Failure, Outcome};
+use super::target::variable;
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -107,6 +112,28 @@ impl<'a> Call<'a> {
     }
 }
 
+/// Whom HTTPS trusts.
+fn trust() -> Outcome<TlsConfig> {
+    let roots = match variable("NEXUSBASE_CA") {
+        None => RootCerts::WebPki,
+        Some(path) => {
+            let text = nexusbase_io::user_file::read_text(Path::new(&path))?;
+            let certificates = parse_pem(text.as_bytes()).filter_map(|item| match item {
+                Ok(PemItem::Certificate(certificate)) => Some(certificate),
+                _ => None,
+            });
+            let certificates: Vec<_> = certificates.collect();
+            if certificates.is_empty() {
+                return Err(Failure::usage(format_args!(
+                    "{path}, which NEXUSBASE_CA names, holds no certificate as PEM"
+                )));
+            }
+            RootCerts::Specific(Arc::new(certificates))
+        }
+    };
+    Ok(TlsConfig::builder().root_certs(roots).build())
+}
+
 /// An answer, or what is wrong.
 pub(super) type Answer = Result<Response<Body>, Problem>;
 
@@ -114,14 +141,10 @@ impl Client {
     /// A client of the server at `url`.
     pub(super) fn new(url: &str) -> Outcome<Self> {
         let example = "write it like http://127.0.0.1:7700";
-        if url.starts_with("https://") {
-            return Err(Failure::usage(format_args!(
-                "{url}: this version speaks plain HTTP only, no TLS"
-            ))
-            .hint("use http:// on the machine itself, or a tunnel that ends there"));
-        }
         let base = url.trim_end_matches('/');
-        let authority = base.strip_prefix("http://").unwrap_or_default();
+        let secure = base.strip_prefix("https://");
+        let authority = secure.or_else(|| base.strip_prefix("http://"));
+        let authority = authority.unwrap_or_default();
         let uri = base.parse::<ureq::http::Uri>();
         if authority.is_empty() || authority.contains('/') || uri.is_err() {
             let message = format!("{url:?} is not the address of a server");
@@ -132,6 +155,7 @@ impl Client {
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_recv_response(Some(ANSWER_TIMEOUT))
             .proxy(None)
+            .tls_config(trust()?)
             .user_agent(concat!("nexusbase/", env!("CARGO_PKG_VERSION")))
             .build();
         Ok(Self {

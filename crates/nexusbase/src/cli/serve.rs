@@ -8,13 +8,13 @@ use nexusbase::db::ForestOptions;
 use nexusbase::{Database, Options, RecoveryReport};
 use nexusbase_io::os::raise_file_limit;
 use nexusbase_server::{ServeError, ServerConfig, Service, run_blocking};
-use tracing_subscriber::filter::LevelFilter;
 
 use super::Terminal;
 use super::args::SettingsArgs;
 use super::config::{Settings, Values};
 use super::failure::{Failure, Outcome};
 use super::output::{count, duration};
+use super::server_log::start_log;
 
 pub(super) fn run(arguments: &SettingsArgs, terminal: Terminal) -> Outcome {
     let values = Values::collect(arguments, std::env::vars())?;
@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &SettingsArgs, terminal: Terminal) -> Outcome {
         return Err(Failure::usage("it is not said which folder to serve")
             .hint("add --data DIR; a missing or empty folder becomes a new database"));
     };
-    start_log(settings.log_level);
+    start_log(&settings.log_level, settings.log_format);
     let options = Options {
         durability: settings.durability,
         forest: ForestOptions {
@@ -42,9 +42,14 @@ pub(super) fn run(arguments: &SettingsArgs, terminal: Terminal) -> Outcome {
     let Settings { server, .. } = &settings;
     serve(server.clone(), db, data, |address| {
         let (link, plain) = (link(), Style::new());
+        let scheme = if server.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
         // A failure to say so is no reason to stop serving.
         let _ = terminal.done(format_args!(
-            "serving {} on {link}http://{address}{link:#}{plain:#} ({recovered})",
+            "serving {} on {link}{scheme}://{address}{link:#}{plain:#} ({recovered})",
             data.display()
         ));
     })
@@ -94,16 +99,4 @@ pub(super) fn serve(
             _ => failure,
         }
     })
-}
-
-/// Sends what the server logs to standard error.
-pub(super) fn start_log(level: LevelFilter) {
-    let colors = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-    let started = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_ansi(colors)
-        .with_target(false)
-        .with_writer(std::io::stderr)
-        .try_init();
-    debug_assert!(started.is_ok(), "it is started once");
 }

@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &SettingsArgs) -> Outcome {
 
 fn written(kind: Kind, value: &Value) -> String {
     let is_bare = match kind {
-        Kind::Text => false,
+        Kind::Text | Kind::List => false,
         Kind::Flag => value.text.parse::<bool>().is_ok(),
         Kind::Number => value.text.parse::<i64>().is_ok(),
     };

@@ -211,7 +211,7 @@ fn mistakes_are_named_with_what_to_do_next() {
         .fails(2, &["cannot be used with"]);
     place.run(&["qurey"]).fails(2, &["qurey", "query"]);
     for (url, says) in [
-        ("https://127.0.0.1:1", "plain HTTP"),
+        ("https://", "not the address of a server"),
         ("ftp://x", "not the address of a server"),
         (
             "http://127.0.0.1:7700/collections",

@@ -64,6 +64,7 @@ pub(crate) struct ProblemDocument {
 
 const OF_ALL: &[Kind] = &[
     Kind::BadRequest,
+    Kind::TlsRequired,
     Kind::InvalidParameter,
     Kind::ForeignHost,
     Kind::Internal,
@@ -104,6 +105,7 @@ const OF_WRITES: &[Kind] = &[
     Kind::DocumentTooLarge,
     Kind::TransactionTooLarge,
     Kind::UnsupportedMediaType,
+    Kind::UnsupportedEncoding,
     Kind::Damaged,
     Kind::Busy,
     Kind::DatabaseStopped,
@@ -145,6 +147,7 @@ const OF_STORE_WRITES: &[Kind] = &[
     Kind::BodyTooLarge,
     Kind::EntryTooLarge,
     Kind::UnsupportedMediaType,
+    Kind::UnsupportedEncoding,
     Kind::Unsupported,
     Kind::Damaged,
     Kind::Busy,
@@ -161,6 +164,7 @@ type Group = (&'static str, &'static [Kind]);
 
 const SERVICE: Group = ("Service", &[]);
 const HEALTH: Group = ("Health", &[Kind::DatabaseStopped]);
+const READY: Group = ("Ready", &[Kind::DatabaseStopped, Kind::Stopping]);
 const READ: Group = ("Read", OF_READS);
 const WRITE: Group = ("Write", OF_WRITES);
 const STORE_READ: Group = ("StoreRead", OF_STORE_READS);
@@ -182,6 +186,7 @@ macro_rules! responses_of {
 responses_of! {
     ServiceProblems, SERVICE, "What a route about the service itself can answer.";
     HealthProblems, HEALTH, "What `/health` can answer.";
+    ReadyProblems, READY, "What `/ready` can answer.";
     ReadProblems, READ, "What a request that changes nothing can answer.";
     WriteProblems, WRITE, "What a request that changes something can answer.";
     StoreReadProblems, STORE_READ, "What a request that changes nothing in a store can answer.";
@@ -190,7 +195,7 @@ responses_of! {
 
 /// All of them, by the names that the routes refer to.
 pub(super) fn components() -> Responses {
-    let all = [SERVICE, HEALTH, READ, WRITE, STORE_READ, STORE_WRITE].into_iter();
+    let all = [SERVICE, HEALTH, READY, READ, WRITE, STORE_READ, STORE_WRITE].into_iter();
     all.flat_map(|group| {
         let named = move |(status, kinds): (String, Vec<Kind>)| {
             (component(group, &status), response(&kinds).into())

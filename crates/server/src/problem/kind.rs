@@ -34,6 +34,7 @@ macro_rules! kinds {
 
 kinds! {
     BadRequest, BAD_REQUEST, "bad-request", "The request is not acceptable";
+    TlsRequired, BAD_REQUEST, "tls-required", "This port speaks HTTPS only";
     InvalidParameter, BAD_REQUEST, "invalid-parameter", "A parameter is not acceptable";
     InvalidJson, BAD_REQUEST, "invalid-json", "The text is not JSON that can be stored";
     InvalidDocument, BAD_REQUEST, "invalid-document", "The document breaks a rule";
@@ -76,11 +77,14 @@ kinds! {
     Unsupported, UNPROCESSABLE_ENTITY, "unsupported", "The store's engine cannot do that";
     UnsupportedMediaType, UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type",
         "The body's type is not supported";
+    UnsupportedEncoding, UNSUPPORTED_MEDIA_TYPE, "unsupported-encoding",
+        "The body's encoding is not supported";
     ForeignHost, MISDIRECTED_REQUEST, "foreign-host", "This server does not answer for that host";
     Internal, INTERNAL_SERVER_ERROR, "internal", "The server failed";
     Damaged, INTERNAL_SERVER_ERROR, "damaged", "Stored data is damaged";
     Busy, SERVICE_UNAVAILABLE, "busy", "The server is busy";
     DatabaseStopped, SERVICE_UNAVAILABLE, "database-stopped", "The database accepts no writes";
+    Stopping, SERVICE_UNAVAILABLE, "stopping", "The server is stopping";
     StoresClosed, SERVICE_UNAVAILABLE, "stores-closed", "The store is closed";
     Timeout, GATEWAY_TIMEOUT, "timeout", "The time limit ended the request";
     OutcomeUnknown, GATEWAY_TIMEOUT, "outcome-unknown", "Whether the write was done is not known";
@@ -92,7 +96,9 @@ impl Kind {
     pub(crate) const fn retry_after_seconds(self) -> Option<u16> {
         match self {
             Self::Busy | Self::Conflict => Some(1),
-            Self::DatabaseStopped | Self::DiskFull | Self::StoresClosed => Some(30),
+            Self::DatabaseStopped | Self::DiskFull | Self::StoresClosed | Self::Stopping => {
+                Some(30)
+            }
             _ => None,
         }
     }

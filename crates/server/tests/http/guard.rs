@@ -96,6 +96,7 @@ fn bind(listen: &str, allow_remote: bool) -> Result<Server, ServeError> {
         listen: listen.parse().unwrap(),
         limits: Limits::default(),
         allow_remote,
+        ..ServerConfig::default()
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -5,12 +5,17 @@
     reason = "a test fails by panicking"
 )]
 
+mod cors;
+mod docs_page;
 mod documents;
+mod encodings;
 mod failure;
 mod guard;
 mod hostile;
 mod insert;
 mod limits;
+mod logs;
+mod metrics;
 mod openapi;
 mod pages;
 mod problems;
@@ -18,3 +23,4 @@ mod running;
 mod service;
 mod shutdown;
 mod stores;
+mod tls;

@@ -89,7 +89,7 @@ fn description_and_router_agree() {
             "{route} is not described"
         );
     }
-    assert_eq!(routes.len(), 41, "{routes:#?}");
+    assert_eq!(routes.len(), 45, "{routes:#?}");
 }
 
 #[test]

@@ -238,9 +238,9 @@ fn bodies_must_say_what_they_are() {
     post(&[]).problem(415, "unsupported-media-type");
     let headers = [
         ("content-type", "application/json"),
-        ("content-encoding", "gzip"),
+        ("content-encoding", "br"),
     ];
-    post(&headers).problem(415, "unsupported-media-type");
+    post(&headers).problem(415, "unsupported-encoding");
     let headers = [("content-type", "application/x-ndjson")];
     let reply = server.request("PUT", "/collections/c/documents/1", &headers, b"{}");
     reply.problem(415, "unsupported-media-type");

@@ -11,7 +11,7 @@ use nexusbase_db::{Database, Options};
 use nexusbase_io::sim::SimDisk;
 use nexusbase_io::{Clock, Env};
 use nexusbase_kv::MultiStore;
-use nexusbase_server::{Limits, ServeError, Server, ServerConfig, Service};
+use nexusbase_server::{Certificates, Limits, ServeError, Server, ServerConfig, Service};
 use serde_json::Value;
 use tokio::sync::oneshot;
 use ureq::http::{HeaderMap, Request};
@@ -25,6 +25,8 @@ pub(crate) struct Running {
     pub(crate) stores: Arc<dyn MultiStore>,
     pub(crate) disk: SimDisk,
     pub(crate) clock: Arc<GateClock>,
+    /// The certificate, if there is one.
+    pub(crate) certificates: Option<Certificates>,
     agent: ureq::Agent,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Result<(), ServeError>>>,
@@ -49,7 +51,7 @@ impl Running {
         Self::configured(ServerConfig {
             listen,
             limits,
-            allow_remote: false,
+            ..ServerConfig::default()
         })
     }
 
@@ -82,7 +84,8 @@ impl Running {
                 .unwrap();
             runtime.block_on(async {
                 let server = Server::bind(config, served).await?;
-                ready.send(server.address()).unwrap();
+                let said = (server.address(), server.certificates());
+                ready.send(said).unwrap();
                 server.run(async { drop(stopped.await) }).await
             })
         });
@@ -92,8 +95,10 @@ impl Running {
             // Servers with short limits close idle connections, perhaps just when one is used again.
             .max_idle_age(Duration::from_millis(100))
             .build();
+        let (address, certificates) = address.recv_timeout(PATIENCE).unwrap();
         Self {
-            address: address.recv_timeout(PATIENCE).unwrap(),
+            address,
+            certificates,
             db,
             stores,
             disk,
@@ -157,6 +162,20 @@ impl Running {
     pub(crate) fn lines(&self, path: &str, body: &str) -> Reply {
         let headers = [("content-type", "application/x-ndjson")];
         self.request("POST", path, &headers, body.as_bytes())
+    }
+
+    /// The value of a metric that has no labels, or of all its series together.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let body = self.get("/metrics").body;
+        let lines = body.lines().filter(|line| {
+            let rest = line.strip_prefix(name);
+            rest.is_some_and(|rest| rest.starts_with([' ', '{']))
+        });
+        let values: Vec<f64> = lines
+            .map(|line| line.rsplit(' ').next().unwrap().parse().unwrap())
+            .collect();
+        assert!(!values.is_empty(), "{name} is missing in {body}");
+        values.iter().sum()
     }
 
     /// A connection of its own.
@@ -242,7 +261,7 @@ impl Reply {
 }
 
 /// Everything until the end of the connection.
-pub(crate) fn read_all(stream: &mut TcpStream) -> String {
+pub(crate) fn read_all(stream: &mut impl Read) -> String {
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {
         Ok(_) => {}

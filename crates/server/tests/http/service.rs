@@ -99,6 +99,16 @@ fn health_tells_whether_writes_are_accepted() {
 }
 
 #[test]
+fn readiness_ends_when_no_write_is_accepted() {
+    let server = Running::start();
+    let ready = server.get("/ready").expect(200);
+    assert_eq!(ready, server.get("/health").expect(200));
+    server.db.close().unwrap();
+    let reply = server.get("/ready");
+    reply.problem(503, "database-stopped");
+}
+
+#[test]
 fn metrics_count_what_happened() {
     let server = Running::start();
     server
@@ -121,7 +131,8 @@ fn metrics_count_what_happened() {
     for line in [
         format!("nexusbase_http_requests_total{{{route},status=\"201\"}} 1"),
         format!("nexusbase_http_requests_total{{{route},status=\"409\"}} 1"),
-        format!("nexusbase_http_request_duration_seconds_count{{{route}}} 2"),
+        format!("nexusbase_http_request_duration_seconds_count{{{route},status=\"2xx\"}} 1"),
+        format!("nexusbase_http_request_duration_seconds_count{{{route},status=\"4xx\"}} 1"),
         "nexusbase_http_requests_total{route=\"none\",method=\"GET\",status=\"404\"} 1".to_owned(),
         "nexusbase_http_requests_total{route=\"/collections\",method=\"other\",status=\"405\"} 1"
             .to_owned(),

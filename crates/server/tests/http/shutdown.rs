@@ -1,6 +1,6 @@
 //! Stopping: what is under way is answered, nothing new is taken, and there is an end to it.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ fn a_request_under_way_is_answered() {
     idle.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .unwrap();
     server.get("/health").expect(200);
+    idle.read_exact(&mut [0; 9]).unwrap();
     server.stop();
     await_refusal(&server);
     // Time enough for a server that would not wait.
@@ -44,7 +45,7 @@ fn a_request_under_way_is_answered() {
     let answer = read_all(&mut slow);
     assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
     // The idle connection does not hold it up, and its answer was sent.
-    assert!(read_all(&mut idle).starts_with("HTTP/1.1 200 "));
+    assert!(read_all(&mut idle).starts_with("200 "));
     server.join();
     let collection = nexusbase_documents::Documents::new(&server.db)
         .collection("c")

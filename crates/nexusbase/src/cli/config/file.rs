@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value as Tree;
 
-use super::{SETTINGS, Setting, nearest};
+use super::{Kind, SETTINGS, Setting, nearest};
 use crate::cli::failure::{Failure, Outcome};
 
 /// How deeply a file can usefully be nested; more is refused with the key that does not exist.
@@ -74,12 +74,20 @@ fn flatten(
         Tree::String(text) => Some(text),
         Tree::Bool(value) => Some(value.to_string()),
         Tree::Number(number) => Some(number.to_string()),
+        Tree::Array(items) if find(prefix).is_some_and(|setting| setting.kind == Kind::List) => {
+            let texts: Option<Vec<&str>> = items.iter().map(Tree::as_str).collect();
+            texts.map(|texts| texts.join(", "))
+        }
         Tree::Null | Tree::Array(_) | Tree::Object(_) => None,
     };
     let setting = find(prefix).ok_or_else(|| unknown(path, prefix))?;
     let text = text.ok_or_else(|| {
+        let expected = match setting.kind {
+            Kind::List => "a text or a list of texts",
+            _ => "one text, number or boolean",
+        };
         Failure::usage(format_args!(
-            "the setting {prefix} in {} should be one text, number or boolean",
+            "the setting {prefix} in {} should be {expected}",
             path.display()
         ))
     })?;
