@@ -24,6 +24,7 @@ mod forest;
 mod http;
 mod import;
 mod index;
+mod keys;
 mod kv;
 mod loadtest;
 mod log;
@@ -74,6 +75,7 @@ fn run(command: Command, terminal: Terminal) -> Outcome {
         Command::Query(query) => query::run(&query, terminal),
         Command::Index(index) => index::run(&index, terminal),
         Command::Collections(collections) => collections::run(&collections),
+        Command::Keys(keys) => keys::run(&keys, terminal),
         Command::Kv(kv) => kv::run(&kv, terminal),
         Command::Loadtest(arguments) => loadtest::run(&arguments, terminal),
         Command::Log(log) => log::run(&log, terminal),

@@ -10,13 +10,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware;
 use hyper::header;
-use nexusbase_documents::Documents;
-use nexusbase_kv::MultiStore;
+use nexusbase_io::Clock;
 use tokio::sync::{Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::auth::{self, Auth, Vault};
 use crate::config::{Limits, ServeError, ServerConfig};
 use crate::cors::Origins;
 use crate::metrics::{Metrics, Places};
@@ -24,8 +24,8 @@ use crate::observe::RequestIds;
 use crate::problem::{Kind, Problem};
 use crate::server::Service;
 use crate::{
-    collections, docs_page, documents, encode, guard, health, indexes, insert, observe, openapi,
-    problem, stores,
+    collections, docs_page, documents, encode, guard, health, indexes, insert, keys, observe,
+    openapi, problem, stores, unread,
 };
 
 /// All bodies in memory together take this many times the limit of one.
@@ -36,8 +36,10 @@ pub(crate) const BODY_PIECE_BYTES: usize = 4 << 10;
 /// What handlers share.
 #[derive(Debug)]
 pub(crate) struct App {
-    pub(crate) documents: Documents,
-    pub(crate) stores: Arc<dyn MultiStore>,
+    /// The models, which only a permit opens.
+    pub(crate) vault: Vault,
+    pub(crate) auth: Auth,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     pub(crate) ids: RequestIds,
@@ -64,9 +66,10 @@ impl App {
     pub(crate) fn new(
         config: ServerConfig,
         address: SocketAddr,
-        service: Service,
+        service: &Service,
     ) -> Result<Arc<Self>, ServeError> {
-        let Service { db, stores } = service;
+        let (vault, db) = (Vault::new(service), &service.db);
+        let auth = Auth::new(&config, db)?;
         let limits = config.limits;
         let pieces = limits.body_bytes.saturating_mul(BODIES_IN_MEMORY) / BODY_PIECE_BYTES;
         let operations = limits.concurrent_operations.min(Semaphore::MAX_PERMITS);
@@ -76,9 +79,10 @@ impl App {
         let bodies = Places::new(bodies);
         let streams = Places::new(streams);
         Ok(Arc::new(Self {
-            documents: Documents::new(&db),
-            stores,
-            metrics: Metrics::new(&db, [&operations, &streams, &bodies], limits.connections),
+            vault,
+            auth,
+            clock: Arc::clone(&db.env().clock),
+            metrics: Metrics::new(db, [&operations, &streams, &bodies], limits.connections),
             ids: RequestIds::new(db.env())?,
             address,
             allow_remote: config.allow_remote,
@@ -111,6 +115,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         ))
         .routes(routes!(indexes::create, indexes::remove))
         .merge(stores::routes())
+        .merge(keys::routes())
         .routes(routes!(health::health))
         .routes(routes!(health::ready))
         .routes(routes!(crate::metrics::metrics))
@@ -144,13 +149,15 @@ pub(crate) fn refusal(app: &Arc<App>) -> Router {
 
 /// Puts around all routes what every request goes through; the last one sees it first.
 fn layers(router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
+    let shared = || Arc::clone(app);
     let router = router
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(app),
-            guard::guard,
-        ))
-        .layer(CatchPanicLayer::custom(problem::panicked));
-    // Outside of the guard, so that a page can also read why it was refused.
+        .layer(middleware::from_fn_with_state(shared(), auth::authenticate))
+        .layer(middleware::from_fn_with_state(shared(), guard::guard))
+        .layer(middleware::from_fn(unread::unread))
+        .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(middleware::from_fn(auth::audit));
+    // Outside of guard and keys, so that a page can also read why it was refused, and ask what it
+    // may send without a key.
     let router = match app.origins.layer() {
         Some(cors) => router.layer(cors),
         None => router,
@@ -158,16 +165,12 @@ fn layers(router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
     router
         .layer(encode::layer())
         .layer(middleware::from_fn(encode::choose))
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(app),
-            observe::observe,
-        ))
+        .layer(middleware::from_fn_with_state(shared(), observe::observe))
 }
 
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use axum::extract::State;
     use axum::routing::get;
     use http_body_util::BodyExt as _;
     use hyper::service::Service as _;
@@ -176,6 +179,8 @@ mod tests {
     use nexusbase_db::Database;
 
     use super::*;
+    use crate::auth::{Permit, Read};
+    use crate::config::AuthMode;
     use crate::observe::Deadline;
     use crate::problem::Problem;
     use crate::{operation, problem};
@@ -184,18 +189,21 @@ mod tests {
         panic!("with a secret");
     }
 
-    async fn on_a_thread(State(app): State<Arc<App>>, deadline: Deadline) -> Result<(), Problem> {
-        operation::read(&app, deadline, |_, _| panic!("with a secret")).await
+    async fn on_a_thread(permit: Permit<Read>, deadline: Deadline) -> Result<(), Problem> {
+        operation::read(permit, deadline, |_, _| panic!("with a secret")).await
     }
 
     /// A defect in a handler costs its caller an answer with status 500, nobody else anything.
     #[tokio::test]
     async fn panics_are_answered() {
         let db = Database::in_memory().unwrap();
-        let config = ServerConfig::default();
+        let config = ServerConfig {
+            auth: AuthMode::Off,
+            ..ServerConfig::default()
+        };
         let stores = nexusbase_kv::stores(db.env());
         let service = Service { db, stores };
-        let app = App::new(config.clone(), config.listen, service).unwrap();
+        let app = App::new(config.clone(), config.listen, &service).unwrap();
         let routes = Router::new()
             .route("/at-once", get(at_once))
             .route("/on-a-thread", get(on_a_thread));

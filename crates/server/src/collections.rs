@@ -1,8 +1,6 @@
 //! Collections: list, describe, create, drop.
 
-use std::sync::Arc;
-
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::{IntoResponse, Response};
 use hyper::{StatusCode, header};
 use nexusbase_documents::Error;
@@ -10,7 +8,7 @@ use nexusbase_documents::store::{self, CollectionInfo, IndexInfo};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::app::App;
+use crate::auth::{Models, Permit, Read, Write};
 use crate::extract::Segments;
 use crate::negotiate::{json, put_header};
 use crate::observe::Deadline;
@@ -81,8 +79,8 @@ pub(crate) fn no_parameters(query: Option<String>) -> Result<(), Problem> {
 }
 
 /// A collection's description; a problem if there is none.
-fn describe(app: &App, name: &str) -> Result<Collection, Problem> {
-    let info = app.documents.collection(name)?.info()?;
+fn describe(models: &Models, name: &str) -> Result<Collection, Problem> {
+    let info = models.collection(name)?.info()?;
     info.map(Collection::from).ok_or_else(|| missing(name))
 }
 
@@ -104,12 +102,12 @@ pub(crate) fn missing(name: &str) -> Problem {
     ),
 )]
 pub(crate) async fn list(
-    State(app): State<Arc<App>>,
+    permit: Permit<Read>,
     deadline: Deadline,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let all = operation::read(&app, deadline, |app, _| Ok(app.documents.list()?)).await?;
+    let all = operation::read(permit, deadline, |models, _| models.collections()).await?;
     let collections = all.into_iter().map(Collection::from).collect();
     json(StatusCode::OK, &Collections { collections })
 }
@@ -127,13 +125,13 @@ pub(crate) async fn list(
     ),
 )]
 pub(crate) async fn info(
-    State(app): State<Arc<App>>,
+    permit: Permit<Read>,
     deadline: Deadline,
     Segments([name]): Segments<1>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let found = operation::read(&app, deadline, move |app, _| describe(app, &name)).await?;
+    let found = operation::read(permit, deadline, move |models, _| describe(models, &name)).await?;
     json(StatusCode::OK, &found)
 }
 
@@ -154,29 +152,29 @@ pub(crate) async fn info(
     ),
 )]
 pub(crate) async fn create(
-    State(app): State<Arc<App>>,
+    permit: Permit<Write>,
     deadline: Deadline,
     Segments([name]): Segments<1>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    create_with(&app, deadline, name, store::Collection::create).await
+    create_with(permit, deadline, name, store::Collection::create).await
 }
 
 /// Creates a collection or something in it, and answers with the collection's description: 201 if
 /// `create` says that it is new, 200 if it was there already.
 pub(crate) async fn create_with(
-    app: &Arc<App>,
+    permit: Permit<Write>,
     deadline: Deadline,
     name: String,
     create: impl FnOnce(&store::Collection) -> Result<bool, Error> + Send + 'static,
 ) -> Result<Response, Problem> {
     let location = url(&name);
-    let work = move |app: &App, _: &Progress| {
-        let new = create(&app.documents.collection(&name)?)?;
-        Ok((new, describe(app, &name)?))
+    let work = move |models: &Models, _: &Progress| {
+        let new = create(&models.collection(&name)?)?;
+        Ok((new, describe(models, &name)?))
     };
-    let (new, collection) = operation::write(app, deadline, work).await?;
+    let (new, collection) = operation::write(permit, deadline, work).await?;
     if !new {
         return json(StatusCode::OK, &collection);
     }
@@ -197,18 +195,18 @@ pub(crate) async fn create_with(
     responses((status = 204, description = "It is gone."), WriteProblems),
 )]
 pub(crate) async fn remove(
-    State(app): State<Arc<App>>,
+    permit: Permit<Write>,
     deadline: Deadline,
     Segments([name]): Segments<1>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let work = move |app: &App, _: &Progress| {
-        if app.documents.collection(&name)?.drop_collection()? {
+    let work = move |models: &Models, _: &Progress| {
+        if models.collection(&name)?.drop_collection()? {
             Ok(StatusCode::NO_CONTENT.into_response())
         } else {
             Err(missing(&name))
         }
     };
-    operation::write(&app, deadline, work).await
+    operation::write(permit, deadline, work).await
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nexusbase_db::CommitError;
 
+use crate::auth::{AdminKey, KeyError};
 use crate::cors::Origins;
 use crate::tls::{TlsError, TlsFiles};
 
@@ -17,11 +18,11 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// Whether to serve other machines. Default: no.
     ///
-    /// There is no authentication yet: whoever reaches the address can read, change and delete
-    /// everything. Without this, only a loopback address is accepted to listen on, and only
-    /// requests for a loopback name are answered, so that a web page cannot reach the service by
-    /// a name of its own (DNS rebinding). With it, keeping strangers out is the task of what
-    /// stands in front.
+    /// Without this, only a loopback address is accepted to listen on, and only requests for a
+    /// loopback name are answered, so that a web page cannot reach the service by a name of its own
+    /// (DNS rebinding). With it, requests must bring a key ([`AuthMode::Required`]). Connections are
+    /// not encrypted: whoever can listen on the network sees keys and data, unless something in
+    /// front encrypts.
     pub allow_remote: bool,
     /// The certificate, with which the service speaks HTTPS only. Default: none, and plain HTTP.
     pub tls: Option<TlsFiles>,
@@ -29,6 +30,23 @@ pub struct ServerConfig {
     pub origins: Origins,
     /// Requests that take longer are logged under the target `slow`. Default: 1 s. Zero: none is.
     pub slow_request: Duration,
+    /// Whether requests must bring a key. Default: they must.
+    pub auth: AuthMode,
+    /// A key that may do everything, for as long as the server runs, and is stored nowhere.
+    /// Default: none.
+    pub admin_key: Option<AdminKey>,
+    /// Whether `/metrics` is shown to everybody, as `/health` is. Default: no, a key is needed.
+    pub open_metrics: bool,
+}
+
+/// Whether requests must bring a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuthMode {
+    /// They must, but for the routes that the OpenAPI document names without one.
+    #[default]
+    Required,
+    /// Whoever reaches the server may do everything. On a loopback address only.
+    Off,
 }
 
 /// The limits of a [`Server`](crate::Server). What happens at each is in the OpenAPI document.
@@ -55,6 +73,15 @@ pub struct Limits {
     /// Streams of events that are open at one time; each is one of the connections. Default: 256.
     /// More than that are asked to come again.
     pub event_streams: usize,
+    /// Requests per second of one key, or of one address where nobody is told apart, if nothing
+    /// else is said about the key. Default: 0, which is any number: how much is too much is known
+    /// only to who has given the keys away, and the work that is under way is bounded anyway.
+    pub requests_per_second: u32,
+    /// How many of them may come at once. Default: 0, which is as many as per second.
+    pub burst: u32,
+    /// Requests per second without a valid key that one address is answered with 401; five times as
+    /// many at once, and beyond that 429. Default: 10. With 0, all are answered with 401.
+    pub refusals_per_second: u32,
 }
 
 impl Default for ServerConfig {
@@ -66,6 +93,9 @@ impl Default for ServerConfig {
             tls: None,
             origins: Origins::default(),
             slow_request: Duration::from_secs(1),
+            auth: AuthMode::default(),
+            admin_key: None,
+            open_metrics: false,
         }
     }
 }
@@ -81,7 +111,31 @@ impl Default for Limits {
             concurrent_operations: 256,
             connections: 1024,
             event_streams: 256,
+            requests_per_second: 0,
+            burst: 0,
+            refusals_per_second: 10,
         }
+    }
+}
+
+impl ServerConfig {
+    /// Refuses to be open to others by accident.
+    pub(crate) fn check_access(&self) -> Result<(), ServeError> {
+        let address = self.listen;
+        let is_local = address.ip().to_canonical().is_loopback();
+        if self.auth == AuthMode::Off && (self.allow_remote || !is_local) {
+            return Err(ServeError::Unprotected { address });
+        }
+        if !self.allow_remote && !is_local {
+            return Err(ServeError::Remote { address });
+        }
+        if !is_local && self.tls.is_none() {
+            tracing::warn!(
+                %address,
+                "connections are not encrypted: who listens on the network sees keys and data"
+            );
+        }
+        Ok(())
     }
 }
 
@@ -111,15 +165,26 @@ impl Limits {
 pub enum ServeError {
     /// The address can be reached from other machines.
     #[error(
-        "{address} can be reached from other machines, and there is no authentication yet: \
-         whoever reaches it could read and delete everything. Listen on 127.0.0.1 and let a proxy \
-         that checks its users stand in front, or set allow_remote if the network itself keeps \
-         strangers out"
+        "{address} can be reached from other machines, and connections are not encrypted: who \
+         listens on the network sees keys and data. Listen on 127.0.0.1 and let a proxy that \
+         encrypts stand in front, or set allow_remote if the network can be trusted"
     )]
     Remote {
         /// The address.
         address: SocketAddr,
     },
+    /// Everybody could do everything.
+    #[error(
+        "without authentication, whoever reaches {address} could read and delete everything. \
+         Listen on a loopback address without allow_remote, or let auth be required"
+    )]
+    Unprotected {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The keys cannot be read.
+    #[error("the keys cannot be read: {0}")]
+    Keys(#[from] KeyError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}{}", advice(source))]
     Listen {

@@ -4,9 +4,7 @@
 //! string first, then the number. Reading, replacing and deleting all take the first that exists,
 //! inside one state of the database, so the same URL means the same document for all three.
 
-use std::sync::Arc;
-
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::{IntoResponse, Response};
 use hyper::{HeaderMap, StatusCode, header};
 use nexusbase_documents::bson::raw::{RawBson, RawBsonRef, RawDocument};
@@ -18,8 +16,9 @@ use nexusbase_documents::{Error, id};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
-use crate::app::App;
+use crate::auth::{Models, Permit, Read, Write};
 use crate::collections::{missing, url};
+use crate::config::Limits;
 use crate::extract::{OneDocument, Segments};
 use crate::negotiate::{Media, Wanted, put_header, text, wanted};
 use crate::observe::Deadline;
@@ -101,7 +100,7 @@ struct Answer {
     ),
 )]
 pub(crate) async fn find(
-    State(app): State<Arc<App>>,
+    permit: Permit<Read>,
     deadline: Deadline,
     Segments([name]): Segments<1>,
     RawQuery(query): RawQuery,
@@ -109,11 +108,11 @@ pub(crate) async fn find(
 ) -> Result<Response, Problem> {
     let wanted = wanted(&headers, &[Media::Json, Media::Ndjson])?;
     let parameters = Parameters::parse(&query.unwrap_or_default(), KNOWN)?;
-    let question = question(&app, &name, &parameters, wanted)?;
+    let question = question(permit.limits(), &name, &parameters, wanted)?;
     let next_url = question.next_url.clone();
     let shape = QueryShape::of(&question.query);
-    let work = move |app: &App, progress: &Progress| page(app, &name, &question, progress);
-    let answer = match operation::read(&app, deadline, work).await {
+    let work = move |models: &Models, progress: &Progress| page(models, &name, &question, progress);
+    let answer = match operation::read(permit, deadline, work).await {
         Ok(answer) => answer,
         Err(problem) => return Ok(shape.on(problem)),
     };
@@ -128,15 +127,13 @@ pub(crate) async fn find(
 }
 
 fn question(
-    app: &App,
+    limits: &Limits,
     name: &str,
     parameters: &Parameters,
     wanted: Wanted,
 ) -> Result<Question, Problem> {
     let limit = parameters.number("limit", 1)?;
-    let limit = limit
-        .unwrap_or(app.limits.page_default)
-        .min(app.limits.page_max);
+    let limit = limit.unwrap_or(limits.page_default).min(limits.page_max);
     let explain = parameters.word("explain", &[("true", true), ("false", false)])?;
     let explain = explain.unwrap_or(false);
     if explain && wanted.media == Media::Ndjson {
@@ -188,12 +185,12 @@ fn question(
 }
 
 fn page(
-    app: &App,
+    models: &Models,
     name: &str,
     question: &Question,
     progress: &Progress,
 ) -> Result<Answer, Problem> {
-    let collection = app.documents.collection(name)?;
+    let collection = models.collection(name)?;
     let snapshot = collection.snapshot();
     if !collection.exists_in(&snapshot)? {
         return Err(missing(name));
@@ -272,7 +269,7 @@ fn explain(explain: &Explain, returned: usize) -> serde_json::Value {
     responses((status = 200, description = "The document.", body = Document), ReadProblems),
 )]
 pub(crate) async fn get(
-    State(app): State<Arc<App>>,
+    permit: Permit<Read>,
     deadline: Deadline,
     Segments([name, id]): Segments<2>,
     RawQuery(query): RawQuery,
@@ -280,8 +277,8 @@ pub(crate) async fn get(
 ) -> Result<Response, Problem> {
     let wanted = wanted(&headers, &[Media::Json])?;
     crate::collections::no_parameters(query)?;
-    let work = move |app: &App, _: &Progress| {
-        let collection = app.documents.collection(&name)?;
+    let work = move |models: &Models, _: &Progress| {
+        let collection = models.collection(&name)?;
         let candidates = id::text::parse(&id)?;
         let snapshot = collection.snapshot();
         for candidate in &candidates {
@@ -296,7 +293,7 @@ pub(crate) async fn get(
             Err(missing(&name))
         }
     };
-    let body = operation::read(&app, deadline, work).await?;
+    let body = operation::read(permit, deadline, work).await?;
     Ok(text(StatusCode::OK, wanted, body))
 }
 
@@ -321,7 +318,7 @@ pub(crate) async fn get(
     ),
 )]
 pub(crate) async fn replace(
-    State(app): State<Arc<App>>,
+    permit: Permit<Write>,
     deadline: Deadline,
     Segments([name, id]): Segments<2>,
     RawQuery(query): RawQuery,
@@ -331,12 +328,12 @@ pub(crate) async fn replace(
     let wanted = wanted(&headers, &[Media::Json])?;
     crate::collections::no_parameters(query)?;
     let collection_name = name.clone();
-    let work = move |app: &App, _: &Progress| {
-        let collection = app.documents.collection(&name)?;
+    let work = move |models: &Models, _: &Progress| {
+        let collection = models.collection(&name)?;
         let candidates = id::text::parse(&id)?;
         let document = parse_document(&body.bytes).map_err(|error| json_error(&error))?;
         let candidates = fitting(candidates, &document)?;
-        Ok(app.documents.transact(|tx| {
+        models.transact(|tx| {
             let mut collection = collection.within(tx);
             let mut chosen = None;
             for candidate in &candidates {
@@ -350,9 +347,9 @@ pub(crate) async fn replace(
             };
             let replaced = collection.replace(chosen.as_raw_bson_ref(), &document)?;
             Ok((replaced, chosen.clone()))
-        })?)
+        })
     };
-    let (replaced, id) = operation::write(&app, deadline, work).await?;
+    let (replaced, id) = operation::write(permit, deadline, work).await?;
     let status = if replaced {
         StatusCode::OK
     } else {
@@ -398,16 +395,16 @@ fn fitting(candidates: Vec<RawBson>, document: &RawDocument) -> Result<Vec<RawBs
     responses((status = 204, description = "It is gone."), WriteProblems),
 )]
 pub(crate) async fn remove(
-    State(app): State<Arc<App>>,
+    permit: Permit<Write>,
     deadline: Deadline,
     Segments([name, id]): Segments<2>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     crate::collections::no_parameters(query)?;
-    let work = move |app: &App, _: &Progress| {
-        let collection = app.documents.collection(&name)?;
+    let work = move |models: &Models, _: &Progress| {
+        let collection = models.collection(&name)?;
         let candidates = id::text::parse(&id)?;
-        let deleted = app.documents.transact(|tx| {
+        let deleted = models.transact(|tx| {
             let mut collection = collection.within(tx);
             for candidate in &candidates {
                 if collection.delete(candidate.as_raw_bson_ref())? {
@@ -424,7 +421,7 @@ pub(crate) async fn remove(
             Err(missing(&name))
         }
     };
-    operation::write(&app, deadline, work).await
+    operation::write(permit, deadline, work).await
 }
 
 fn no_document(name: &str, id: &str) -> Problem {

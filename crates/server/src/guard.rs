@@ -1,5 +1,5 @@
-//! Who may speak to a server that has no authentication: programs on this machine, and no web
-//! page of another origin.
+//! From where a server may be spoken to, whoever asks: unless it serves other machines, by programs
+//! on this machine; and never by a web page of another origin that wants to write.
 //!
 //! * **Host.** A page can make its own name point to 127.0.0.1 (DNS rebinding) and then read the
 //!   answers like its own. Its requests still carry that name, so only names of this machine are

@@ -58,12 +58,11 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<Response, Probl
 }
 
 fn state(app: &App) -> Result<Response, Problem> {
-    let db = app.documents.database();
-    if db.stopped().is_some() {
+    if app.vault.is_stopped() {
         let detail = "the database accepts no more writes; reads may still be answered";
         return Err(Problem::new(Kind::DatabaseStopped, detail));
     }
-    let index = db.snapshot().index().get();
+    let index = app.vault.index();
     let status = "ok";
     json(StatusCode::OK, &Health { status, index })
 }
@@ -82,7 +81,7 @@ mod tests {
         let config = ServerConfig::default();
         let stores = nexusbase_kv::stores(db.env());
         let service = Service { db, stores };
-        let app = App::new(config.clone(), config.listen, service).unwrap();
+        let app = App::new(config.clone(), config.listen, &service).unwrap();
         assert!(ready(State(Arc::clone(&app))).await.is_ok());
         app.stopping.send_replace(true);
         let problem = ready(State(Arc::clone(&app))).await.unwrap_err();

@@ -1,13 +1,11 @@
 //! Indexes of a collection: create and drop. Listing them is part of describing a collection.
 
-use std::sync::Arc;
-
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use nexusbase_documents::store::{self, IndexSpec};
 
-use crate::app::App;
+use crate::auth::{Models, Permit, Write};
 use crate::collections::{Collection, create_with, missing, no_parameters};
 use crate::extract::Segments;
 use crate::observe::Deadline;
@@ -34,7 +32,7 @@ use crate::problem::{Kind, Problem};
     ),
 )]
 pub(crate) async fn create(
-    State(app): State<Arc<App>>,
+    permit: Permit<Write>,
     deadline: Deadline,
     Segments([name, path]): Segments<2>,
     RawQuery(query): RawQuery,
@@ -43,7 +41,7 @@ pub(crate) async fn create(
     let create = move |collection: &store::Collection| {
         collection.create_index(&IndexSpec::on(&path)?, |_| {})
     };
-    create_with(&app, deadline, name, create).await
+    create_with(permit, deadline, name, create).await
 }
 
 /// Drop an index
@@ -56,14 +54,14 @@ pub(crate) async fn create(
     responses((status = 204, description = "It is gone."), WriteProblems),
 )]
 pub(crate) async fn remove(
-    State(app): State<Arc<App>>,
+    permit: Permit<Write>,
     deadline: Deadline,
     Segments([name, path]): Segments<2>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let work = move |app: &App, _: &Progress| {
-        let collection = app.documents.collection(&name)?;
+    let work = move |models: &Models, _: &Progress| {
+        let collection = models.collection(&name)?;
         if collection.drop_index(&path)? {
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
@@ -73,5 +71,5 @@ pub(crate) async fn remove(
         let detail = format!("collection {name:?} has no index on {path:?}");
         Err(Problem::new(Kind::NoSuchIndex, detail))
     };
-    operation::write(&app, deadline, work).await
+    operation::write(permit, deadline, work).await
 }

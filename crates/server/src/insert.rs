@@ -6,9 +6,7 @@
 //!   before it is in, nothing behind it. With `on_error=skip` such lines are left out and
 //!   reported. Either way a line is inserted wholly or not at all.
 
-use std::sync::Arc;
-
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::Response;
 use hyper::{HeaderMap, StatusCode, header};
 use nexusbase_documents::Error;
@@ -17,7 +15,7 @@ use nexusbase_documents::json::{Form, parse_document, write_value};
 use nexusbase_documents::store::{Collection, OnError};
 use serde_json::{Value, json};
 
-use crate::app::App;
+use crate::auth::{Models, Permit, Write};
 use crate::documents::{document_url, one_id};
 use crate::extract::{Documents, Segments};
 use crate::negotiate::{Media, put_header, text, wanted};
@@ -74,7 +72,7 @@ struct Done {
     ),
 )]
 pub(crate) async fn insert(
-    State(app): State<Arc<App>>,
+    permit: Permit<Write>,
     deadline: Deadline,
     Segments([name]): Segments<1>,
     RawQuery(query): RawQuery,
@@ -91,8 +89,8 @@ pub(crate) async fn insert(
         return Err(Problem::new(Kind::InvalidParameter, detail).parameter("on_error"));
     }
     let form = wanted.form;
-    let work = move |app: &App, progress: &Progress| {
-        let collection = app.documents.collection(&name)?;
+    let work = move |models: &Models, progress: &Progress| {
+        let collection = models.collection(&name)?;
         let body = payload.bytes.as_slice();
         match payload.media {
             Media::Ndjson => {
@@ -103,7 +101,7 @@ pub(crate) async fn insert(
             Media::Json | Media::MergePatch => one(&collection, body, form),
         }
     };
-    let done = operation::write(&app, deadline, work).await?;
+    let done = operation::write(permit, deadline, work).await?;
     let mut response = text(done.status, wanted, done.body);
     if let Some(location) = done.location {
         put_header(&mut response, header::LOCATION, &location);

@@ -27,18 +27,21 @@
 //! * Nothing grows without a limit: connections, operations, bodies in memory, answers, streams of
 //!   events, time.
 //!
-//! What it does not, yet: tell callers apart. There is no authentication, so it serves the
-//! machine that it runs on, and refuses a browser page that comes by a foreign name or from a
-//! foreign origin. See [`ServerConfig::allow_remote`].
+//! * Nobody reaches data without a valid key, and with one only what it is for
+//!   ([`ServerConfig::auth`]).
+//!
+//! What it does not, yet: encrypt connections. It serves the machine that it runs on unless it is
+//! told otherwise ([`ServerConfig::allow_remote`]).
 //!
 //! The way of a request: `listen` (a connection, perhaps with `tls`) → `observe` (request id, log
-//! line, metrics, problems) → `encode` (compressed answers) → `cors` → `guard` (host, origin) → a
-//! handler, thin, one file for each noun → `operation`
+//! line, metrics, problems) → `encode` (compressed answers) → `cors` → `guard` (host, origin) →
+//! `auth` (who asks, how often, what for) → a handler, thin, one file for each noun → `operation`
 //! (a place among the concurrent operations, a thread that may wait) → the document model, or the
 //! stores.
 
 mod access;
 mod app;
+mod auth;
 mod collections;
 mod config;
 mod cors;
@@ -51,6 +54,7 @@ mod guard;
 mod health;
 mod indexes;
 mod insert;
+mod keys;
 mod listen;
 mod metrics;
 mod negotiate;
@@ -65,8 +69,13 @@ mod slow;
 mod split;
 mod stores;
 mod tls;
+mod unread;
 
-pub use config::{Limits, ServeError, ServerConfig};
+pub use auth::{
+    AdminKey, AdminKeyError, KeyChange, KeyError, KeyInfo, Keyring, NewKey, Rate, Role, Scopes,
+    Token,
+};
+pub use config::{AuthMode, Limits, ServeError, ServerConfig};
 pub use cors::{OriginError, Origins};
 pub use openapi::openapi_json;
 pub use server::{Server, Service};

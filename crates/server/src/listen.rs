@@ -18,7 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
@@ -28,6 +31,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::app::{self, App};
+use crate::auth::Peer;
 use crate::tls::Certificates;
 use handshake::Opened;
 use stall::WriteLimit;
@@ -67,28 +71,36 @@ impl Host {
     }
 
     /// Serves a connection to its end.
-    async fn attend(self, stream: TcpStream, watcher: Watcher) {
+    async fn attend(self, stream: TcpStream, peer: Peer, watcher: Watcher) {
         let wrap = |stream| {
             let counted = Counted::new(stream, self.app.metrics.traffic());
             WriteLimit::new(counted, self.app.limits.request_timeout)
         };
         let Some(certificates) = &self.certificates else {
-            return self.talk(wrap(stream), &self.service, watcher).await;
+            return self.talk(wrap(stream), peer, &self.service, watcher).await;
         };
         match handshake::open(&self.app, certificates.current(), stream, wrap).await {
-            Some(Opened::Tls(stream)) => self.talk(stream, &self.service, watcher).await,
-            Some(Opened::Plain(stream)) => self.talk(stream, &self.refusal, watcher).await,
+            Some(Opened::Tls(stream)) => self.talk(stream, peer, &self.service, watcher).await,
+            Some(Opened::Plain(stream)) => self.talk(stream, peer, &self.refusal, watcher).await,
             None => {}
         }
     }
 
-    async fn talk<S>(&self, stream: S, service: &TowerToHyperService<Router>, watcher: Watcher)
-    where
+    async fn talk<S>(
+        &self,
+        stream: S,
+        peer: Peer,
+        service: &TowerToHyperService<Router>,
+        watcher: Watcher,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let talk = self
-            .http
-            .serve_connection(TokioIo::new(stream), service.clone());
+        let service = service.clone();
+        let with_peer = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            service.call(request)
+        });
+        let talk = self.http.serve_connection(TokioIo::new(stream), with_peer);
         // What can fail here is the connection, and the other side knows that best.
         if let Err(error) = watcher.watch(talk).await {
             tracing::debug!(%error, "a connection ended early");
@@ -121,11 +133,11 @@ pub(crate) async fn serve(
             () = &mut shutdown => break,
             next = accept(&listener, &places) => next,
         };
-        let Some((stream, place)) = next else {
+        let Some((stream, peer, place)) = next else {
             continue;
         };
         let counted = app.metrics.connection();
-        let attended = host.clone().attend(stream, graceful.watcher());
+        let attended = host.clone().attend(stream, peer, graceful.watcher());
         connections.spawn(async move {
             let _held = (place, counted);
             attended.await;
@@ -152,15 +164,15 @@ pub(crate) async fn serve(
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, Peer, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => {
+        Ok((stream, address)) => {
             // Without it answers in two parts wait for the other side's delayed confirmation.
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "TCP_NODELAY was refused");
             }
-            Some((stream, place))
+            Some((stream, Peer(address.ip()), place))
         }
         Err(error) => {
             tracing::warn!(%error, "cannot accept a connection; trying again");

@@ -23,7 +23,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::app::App;
-use crate::openapi::ServiceProblems;
+use crate::openapi::MetricsProblems;
 use crate::problem::{Kind, Problem};
 
 pub(crate) use places::Places;
@@ -283,7 +283,8 @@ fn class(status: StatusCode) -> &'static str {
 /// Figures about the service and its database
 ///
 /// In the OpenMetrics text format: requests by route, method and status, a histogram of their
-/// duration, how full the service is, and figures about the database.
+/// duration, how full the service is, and figures about the database. Any valid key may see them,
+/// or everybody, if the server is set up so.
 #[utoipa::path(
     get,
     path = "/metrics",
@@ -292,7 +293,7 @@ fn class(status: StatusCode) -> &'static str {
     responses(
         (status = 200, description = "The figures.", body = String,
             content_type = "application/openmetrics-text"),
-        ServiceProblems,
+        MetricsProblems,
     ),
 )]
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {

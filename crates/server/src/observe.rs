@@ -31,6 +31,10 @@ const NO_ROUTE: &str = "none";
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline(pub(crate) Instant);
 
+/// The id of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(pub(crate) Arc<str>);
+
 /// Makes request ids: a random start for each run of the server, then a number.
 #[derive(Debug)]
 pub(crate) struct RequestIds {
@@ -71,20 +75,20 @@ pub(crate) async fn observe(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let clock = Arc::clone(&app.documents.database().env().clock);
-    let started = clock.monotonic();
+    let started = app.clock.monotonic();
     let id = app.ids.of(&request);
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let deadline = Deadline(Instant::now() + app.limits.request_timeout);
     request.extensions_mut().insert(deadline);
+    request.extensions_mut().insert(RequestId(Arc::from(&*id)));
 
     let under_way = app.metrics.request();
     let response = finish(next.run(request).await, &id);
     drop(under_way);
 
-    let duration = clock.monotonic().saturating_sub(started);
+    let duration = app.clock.monotonic().saturating_sub(started);
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
     let route = described(route);
     app.metrics

@@ -7,26 +7,34 @@
 mod problems;
 mod schemas;
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use axum::response::Response;
 use hyper::StatusCode;
 use nexusbase_documents::json::Form;
 use utoipa::OpenApi as _;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::{OpenApi, PathItem};
 
 use crate::app;
+use crate::auth::{API_KEY, is_open};
 use crate::negotiate::{Media, Wanted, text};
 use crate::observe::described;
 
 pub(crate) use problems::{
-    HealthProblems, ReadProblems, ReadyProblems, ServiceProblems, StoreReadProblems,
-    StoreWriteProblems, WriteProblems,
+    ApiKeyReadProblems, ApiKeyWriteProblems, HealthProblems, MetricsProblems, ReadProblems,
+    ReadyProblems, ServiceProblems, StoreReadProblems, StoreWriteProblems, WriteProblems,
 };
 pub(crate) use schemas::{
-    CollectionParameter, Document, Documents, FindParameters, IdParameter, IndexParameter,
-    InsertAnswer, InsertParameters, Inserted, Page,
+    ApiKeyParameter, CollectionParameter, Document, Documents, FindParameters, IdParameter,
+    IndexParameter, InsertAnswer, InsertParameters, Inserted, Page,
 };
+
+/// The ways to bring a key, by their names in the description.
+const SCHEMES: [&str; 2] = ["apiKey", "bearer"];
 
 /// What is not part of any route.
 #[derive(utoipa::OpenApi)]
@@ -48,9 +56,14 @@ pub(crate) use schemas::{
             Answers of 1 KiB and more are compressed for those who accept it (`Accept-Encoding: \
             zstd, gzip`), and bodies may come so (`Content-Encoding`); the limit on a body holds \
             for what it is when it is decoded.\n\n\
-            There is no authentication yet: the service answers on loopback, for the hosts \
-            `localhost`, `127.0.0.1` and `[::1]`, and refuses writes from web pages of another \
-            origin.",
+            Requests bring an API key, as `X-API-Key: nxb_…` or `Authorization: Bearer nxb_…`, \
+            unless the server was started without authentication. A key has a role (`read`, \
+            `write`, `admin`) and scopes: the collections and stores that it is for. Without a \
+            valid key the answer is 401; with one that does not suffice, 403. Where the number \
+            of requests is limited, answers have the fields `RateLimit` and `RateLimit-Policy` \
+            (draft-ietf-httpapi-ratelimit-headers-10), and beyond the limit the answer is 429.\n\n\
+            Unless it serves other machines, the service answers for the hosts `localhost`, \
+            `127.0.0.1` and `[::1]` only. It refuses writes from web pages of another origin.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     tags(
@@ -61,6 +74,7 @@ pub(crate) use schemas::{
         (name = "keys", description = "Keys and values of a store."),
         (name = "versions", description = "States of a store that can be gone back to."),
         (name = "events", description = "What happens to stores, as it happens."),
+        (name = "api-keys", description = "The keys that requests bring."),
         (name = "service", description = "The service itself."),
     ),
     components(schemas(problems::ProblemDocument)),
@@ -72,7 +86,32 @@ pub(crate) fn base() -> OpenApi {
     let mut api = Base::openapi();
     let components = api.components.get_or_insert_default();
     components.responses.extend(problems::components());
+    let header = ApiKeyValue::new(API_KEY.as_str());
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    components.security_schemes = BTreeMap::from([
+        (
+            SCHEMES[0].to_owned(),
+            SecurityScheme::ApiKey(ApiKey::Header(header)).into(),
+        ),
+        (SCHEMES[1].to_owned(), SecurityScheme::Http(bearer).into()),
+    ]);
     api
+}
+
+/// The same routes, with the keys that they need.
+fn protected(mut item: PathItem) -> PathItem {
+    let methods = [
+        &mut item.get,
+        &mut item.put,
+        &mut item.post,
+        &mut item.delete,
+        &mut item.patch,
+    ];
+    for operation in methods.into_iter().flatten() {
+        let either = |scheme| SecurityRequirement::new::<_, [String; 0], String>(scheme, []);
+        operation.security = Some(SCHEMES.map(either).into());
+    }
+    item
 }
 
 /// The OpenAPI document of the service, as JSON.
@@ -84,6 +123,13 @@ pub fn openapi_json() -> String {
         let paths = std::mem::take(&mut api.paths.paths).into_iter();
         api.paths.paths = paths
             .map(|(path, item)| (described(&path).into_owned(), item))
+            .map(|(path, item)| {
+                if is_open(&path) {
+                    (path, item)
+                } else {
+                    (path, protected(item))
+                }
+            })
             .collect();
         // A document that was built cannot fail to be written; a test writes it.
         serde_json::to_string(&api).unwrap_or_default()

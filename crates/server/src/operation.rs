@@ -5,6 +5,8 @@
 //! more. When the request's time is up before it began, it never begins; when it had begun, a
 //! read is given up (504), and of a write the caller is told that its outcome is not known. A
 //! write that succeeded is therefore never reported as failed.
+//!
+//! An operation takes a permit and hands the models to the work: who has none has no models.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -12,7 +14,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::app::App;
+use crate::auth::{Change, Level, Models, Permit};
 use crate::observe::Deadline;
 use crate::problem::{Kind, Problem};
 
@@ -59,42 +61,42 @@ enum Access {
 }
 
 /// Runs an operation that changes nothing.
-pub(crate) async fn read<T: Send + 'static>(
-    app: &Arc<App>,
+pub(crate) async fn read<L: Level, T: Send + 'static>(
+    permit: Permit<L>,
     deadline: Deadline,
-    work: impl FnOnce(&App, &Progress) -> Result<T, Problem> + Send + 'static,
+    work: impl FnOnce(&Models, &Progress) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    run(app, deadline, Access::Read, work).await
+    run(permit.into_models(), deadline, Access::Read, work).await
 }
 
 /// Runs an operation that may change something.
-pub(crate) async fn write<T: Send + 'static>(
-    app: &Arc<App>,
+pub(crate) async fn write<L: Change, T: Send + 'static>(
+    permit: Permit<L>,
     deadline: Deadline,
-    work: impl FnOnce(&App, &Progress) -> Result<T, Problem> + Send + 'static,
+    work: impl FnOnce(&Models, &Progress) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    run(app, deadline, Access::Write, work).await
+    run(permit.into_models(), deadline, Access::Write, work).await
 }
 
 async fn run<T: Send + 'static>(
-    app: &Arc<App>,
+    models: Models,
     Deadline(deadline): Deadline,
     access: Access,
-    work: impl FnOnce(&App, &Progress) -> Result<T, Problem> + Send + 'static,
+    work: impl FnOnce(&Models, &Progress) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     let wait_end = deadline.min(Instant::now() + PLACE_WAIT);
-    let place = Arc::clone(&app.operations).acquire_owned();
-    let waiting = app.metrics.waiting_operation();
+    let place = models.operation_places().acquire_owned();
+    let waiting = models.waiting_operation();
     let Ok(Ok(place)) = timeout_at(wait_end, place).await else {
         return Err(busy("too many operations are under way"));
     };
     drop(waiting);
     let progress = Progress::default();
-    let (app, its_progress) = (Arc::clone(app), progress.clone());
+    let its_progress = progress.clone();
     let task = tokio::task::spawn_blocking(move || {
         let _place = place;
         if its_progress.begin() {
-            work(&app, &its_progress)
+            work(&models, &its_progress)
         } else {
             Err(busy("no thread was free in time"))
         }

@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use hyper::header::{self, HeaderValue};
 use serde_json::{Map, Value};
 
+use crate::auth::CHALLENGE;
 use crate::decode::ENCODINGS;
 
 pub(crate) use from::{foreign, json_error, of_error, panicked};
@@ -108,6 +109,10 @@ impl IntoResponse for Problem {
             response
                 .headers_mut()
                 .insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ENCODINGS));
+        }
+        if self.0.kind == Kind::Unauthorized {
+            let headers = response.headers_mut();
+            headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
         }
         response.extensions_mut().insert(self);
         response

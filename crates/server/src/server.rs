@@ -41,14 +41,12 @@ impl Server {
     pub async fn bind(config: ServerConfig, service: Service) -> Result<Self, ServeError> {
         let address = config.listen;
         config.limits.check()?;
-        if !config.allow_remote && !address.ip().to_canonical().is_loopback() {
-            return Err(ServeError::Remote { address });
-        }
+        config.check_access()?;
         let certificates = config.tls.clone().map(Certificates::load).transpose()?;
         let failed = |source| ServeError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let app = App::new(config, address, service)?;
+        let app = App::new(config, address, &service)?;
         Ok(Self {
             listener,
             address,

@@ -37,6 +37,8 @@ use nexusbase_kv::{Capability, Error, ErrorKind, Operation, Store, Versioned, ch
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use body::{JsonBody, present};
+
 use crate::app::App;
 use crate::problem::{Kind, Problem};
 
@@ -73,10 +75,6 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 /// The URL of a store, whose name needs no encoding.
 fn url(name: &str) -> String {
     format!("/stores/{name}")
-}
-
-fn open(app: &App, name: &str) -> Result<Arc<dyn Store>, Problem> {
-    Ok(app.stores.open(name)?)
 }
 
 /// Refuses what cannot be the name of a store or a version. `place` is where it stands: a

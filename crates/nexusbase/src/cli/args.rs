@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use super::http::ApiKey;
+use super::keys::args::KeysCommand;
 use super::kv::args::KvCommand;
 use super::loadtest::args::LoadTestArgs;
 
@@ -12,8 +14,8 @@ Exit codes: 0 done; 1 failed, with the reason on standard error; 2 wrong usage.
 
 Each setting of `serve` can also come from a file (--config) or from an environment variable
 (NEXUSBASE_LISTEN, NEXUSBASE_DURABILITY …); `nexusbase config` lists them all. Commands that take
---data or --server also read NEXUSBASE_DATA and NEXUSBASE_SERVER, and for https:// NEXUSBASE_CA: a PEM
-file of the authorities to trust instead of the usual ones.";
+--data or --server also read NEXUSBASE_DATA, NEXUSBASE_SERVER and NEXUSBASE_API_KEY, and for https://
+NEXUSBASE_CA: a PEM file of the authorities to trust instead of the usual ones.";
 
 const DOCTOR_EXIT_CODES: &str = "\
 Exit codes: 0 healthy (or repaired); 1 problems were found and are still there; 2 it could not \
@@ -71,6 +73,9 @@ pub(super) enum Command {
     Index(IndexCommand),
     /// List the collections
     Collections(CollectionsArgs),
+    /// Make, list, rotate and revoke the keys that requests to a server bring
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Work with key-value stores
     #[command(subcommand)]
     Kv(KvCommand),
@@ -109,9 +114,13 @@ pub(super) struct SettingsArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub(super) listen: Option<String>,
 
-    /// Allow addresses that other machines can reach; there is no authentication yet
+    /// Allow addresses that other machines can reach; connections are not encrypted
     #[arg(long)]
     pub(super) allow_remote: bool,
+
+    /// Whether requests must bring a key: required, or off (on loopback only) [default: required]
+    #[arg(long, value_name = "MODE")]
+    pub(super) auth: Option<String>,
 
     /// When a write is reported: when a power cut cannot take it back (`always`), or before
     /// (`interval`, `never`) [default: always]
@@ -150,6 +159,10 @@ pub(super) struct TargetArgs {
     /// Work on a running server, such as http://127.0.0.1:7700
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     pub(super) server: Option<String>,
+
+    /// The key for that server; better in the variable NEXUSBASE_API_KEY, where no other user sees it
+    #[arg(long, value_name = "KEY", conflicts_with = "data")]
+    pub(super) api_key: Option<ApiKey>,
 }
 
 #[derive(Debug, Args)]

@@ -21,16 +21,23 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use nexusbase::Durability;
-use nexusbase_server::{Limits, ServerConfig, TlsFiles};
+use nexusbase_server::{AuthMode, Limits, ServerConfig, TlsFiles};
 
 use super::args::SettingsArgs;
 use super::failure::{Failure, Outcome};
+use super::serve::ADMIN_KEY;
 use super::server_log::{LogFilter, LogFormat};
 
 /// What all variables begin with.
 const PREFIX: &str = "NEXUSBASE_";
 /// Variables with that beginning that are no settings of the server.
-const OTHER_VARIABLES: [&str; 3] = ["NEXUSBASE_CA", "NEXUSBASE_CONFIG", "NEXUSBASE_SERVER"];
+const OTHER_VARIABLES: [&str; 5] = [
+    "NEXUSBASE_CA",
+    "NEXUSBASE_CONFIG",
+    "NEXUSBASE_SERVER",
+    "NEXUSBASE_API_KEY",
+    ADMIN_KEY,
+];
 
 /// How a value is written in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +73,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         Kind::Flag,
         "listen where other machines can reach it",
     ),
+    setting(
+        "auth",
+        Kind::Text,
+        "whether requests must bring a key: required or off",
+    ),
+    setting("open_metrics", Kind::Flag, "show /metrics without a key"),
     setting("durability", Kind::Text, "always, interval or never"),
     setting(
         "durability_interval_ms",
@@ -130,6 +143,21 @@ pub(super) const SETTINGS: &[Setting] = &[
         "limits.event_streams",
         Kind::Number,
         "streams of events at once",
+    ),
+    setting(
+        "limits.requests_per_second",
+        Kind::Number,
+        "requests of one key, 0 for any number",
+    ),
+    setting(
+        "limits.burst",
+        Kind::Number,
+        "how many of them at once, 0 for as many as per second",
+    ),
+    setting(
+        "limits.refusals_per_second",
+        Kind::Number,
+        "refusals with a reason for one address without a key, 0 for any number",
     ),
 ];
 
@@ -235,6 +263,7 @@ impl Values {
         let flags = [
             ("data", "--data", arguments.data.as_ref().map(path)),
             ("listen", "--listen", arguments.listen.clone()),
+            ("auth", "--auth", arguments.auth.clone()),
             ("durability", "--durability", arguments.durability.clone()),
             ("log_level", "--log-level", arguments.log_level.clone()),
         ];
@@ -260,6 +289,9 @@ impl Values {
             concurrent_operations: self.number("limits.concurrent_operations")?,
             connections: self.number("limits.connections")?,
             event_streams: self.number("limits.event_streams")?,
+            requests_per_second: self.rate("limits.requests_per_second")?,
+            burst: self.rate("limits.burst")?,
+            refusals_per_second: self.rate("limits.refusals_per_second")?,
         };
         let listen: SocketAddr = self.parse("listen", "an address such as 127.0.0.1:7700")?;
         let interval = self.milliseconds("durability_interval_ms")?;
@@ -268,6 +300,11 @@ impl Values {
             "interval" => Durability::Interval(interval),
             "never" => Durability::Never,
             _ => return Err(self.wrong("durability", "always, interval or never")),
+        };
+        let auth = match self.text("auth") {
+            "required" => AuthMode::Required,
+            "off" => AuthMode::Off,
+            _ => return Err(self.wrong("auth", "required or off")),
         };
         Ok(Settings {
             data: self.get("data").map(|value| PathBuf::from(&value.text)),
@@ -282,6 +319,8 @@ impl Values {
             server: ServerConfig {
                 listen,
                 allow_remote: self.parse("allow_remote", "true or false")?,
+                auth,
+                open_metrics: self.parse("open_metrics", "true or false")?,
                 limits,
                 tls: self.tls()?,
                 origins: self.parse(
@@ -291,6 +330,7 @@ impl Values {
                 slow_request: Duration::from_millis(
                     self.parse("slow_query_ms", "a whole number, 0 for none")?,
                 ),
+                ..ServerConfig::default()
             },
         })
     }
@@ -324,6 +364,11 @@ impl Values {
             0 => Err(self.wrong(key, expected)),
             number => Ok(number),
         }
+    }
+
+    /// A number that may be 0, for no limit.
+    fn rate(&self, key: &str) -> Outcome<u32> {
+        self.parse(key, "a whole number")
     }
 
     fn milliseconds(&self, key: &str) -> Outcome<Duration> {
@@ -372,15 +417,18 @@ fn defaults() -> Vec<(&'static str, String)> {
     let ServerConfig {
         listen,
         allow_remote,
+        open_metrics,
         limits,
-        tls: _,
         origins,
         slow_request,
+        ..
     } = ServerConfig::default();
     let ms = |duration: Duration| duration.as_millis().to_string();
     vec![
         ("listen", listen.to_string()),
         ("allow_remote", allow_remote.to_string()),
+        ("auth", "required".to_owned()),
+        ("open_metrics", open_metrics.to_string()),
         ("durability", "always".to_owned()),
         ("durability_interval_ms", "100".to_owned()),
         ("memory_mb", "256".to_owned()),
@@ -399,5 +447,14 @@ fn defaults() -> Vec<(&'static str, String)> {
         ),
         ("limits.connections", limits.connections.to_string()),
         ("limits.event_streams", limits.event_streams.to_string()),
+        (
+            "limits.requests_per_second",
+            limits.requests_per_second.to_string(),
+        ),
+        ("limits.burst", limits.burst.to_string()),
+        (
+            "limits.refusals_per_second",
+            limits.refusals_per_second.to_string(),
+        ),
     ]
 }

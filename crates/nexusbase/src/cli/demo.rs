@@ -11,7 +11,7 @@ use anstyle::Style;
 use indicatif::ProgressBar;
 use nexusbase::{Database, Documents, IndexSpec};
 use nexusbase_io::Env;
-use nexusbase_server::ServerConfig;
+use nexusbase_server::{AuthMode, ServerConfig};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::Terminal;
@@ -44,7 +44,11 @@ pub(super) fn run(arguments: &DemoArgs, terminal: Terminal) -> Outcome {
 
 /// Where to listen: where the user says, or the usual port, or a free one if that is taken.
 fn config(arguments: &DemoArgs, terminal: Terminal) -> Outcome<ServerConfig> {
-    let mut config = ServerConfig::default();
+    // To be tried at once: whoever is on this machine may, and nobody else.
+    let mut config = ServerConfig {
+        auth: AuthMode::Off,
+        ..ServerConfig::default()
+    };
     if let Some(listen) = &arguments.listen {
         config.listen = listen.parse().map_err(|_| {
             Failure::usage(format_args!("{listen:?} is not an address to listen on"))

@@ -4,15 +4,17 @@
 //! it and no others. Proxies from the environment are not used: what answered then would not be
 //! the server that was named.
 
+use std::fmt;
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde_json::Value;
-use ureq::Body;
 use ureq::http::{Method, Request, Response, StatusCode};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Body, RequestBuilder};
 
 use super::failure::{Failure, Outcome};
 use super::target::variable;
@@ -34,15 +36,40 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
+/// The header that a key comes in.
+const API_KEY: &str = "X-API-Key";
+
 /// One JSON value as a body or an answer.
 pub(super) const JSON: &str = "application/json";
 /// Lines of JSON as an answer.
 pub(super) const NDJSON: &str = "application/x-ndjson";
 
+/// The key that requests bring. It is not shown, and not written for debugging.
+#[derive(Clone)]
+pub(super) struct ApiKey(String);
+
+impl FromStr for ApiKey {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("a key is visible ASCII without spaces");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(…)")
+    }
+}
+
 /// A client of one server.
 #[derive(Debug)]
 pub(super) struct Client {
     base: String,
+    key: Option<ApiKey>,
     agent: ureq::Agent,
 }
 
@@ -138,8 +165,8 @@ fn trust() -> Outcome<TlsConfig> {
 pub(super) type Answer = Result<Response<Body>, Problem>;
 
 impl Client {
-    /// A client of the server at `url`.
-    pub(super) fn new(url: &str) -> Outcome<Self> {
+    /// A client of the server at `url`; requests bring the key.
+    pub(super) fn new(url: &str, key: Option<ApiKey>) -> Outcome<Self> {
         let example = "write it like http://127.0.0.1:7700";
         let base = url.trim_end_matches('/');
         let secure = base.strip_prefix("https://");
@@ -160,6 +187,7 @@ impl Client {
             .build();
         Ok(Self {
             base: base.to_owned(),
+            key,
             agent: config.into(),
         })
     }
@@ -170,7 +198,8 @@ impl Client {
         query: &[(&str, String)],
         accept: &str,
     ) -> Outcome<Answer> {
-        let request = self.agent.get(self.url(path)).header("Accept", accept);
+        let request = self.with_key(self.agent.get(self.url(path)));
+        let request = request.header("Accept", accept);
         let query = query.iter().map(|(name, value)| (*name, value.as_str()));
         self.answer(request.query_pairs(query).call())
     }
@@ -182,18 +211,20 @@ impl Client {
         media: &str,
         body: &[u8],
     ) -> Outcome<Answer> {
-        let request = self.agent.post(self.url(path));
+        let request = self.with_key(self.agent.post(self.url(path)));
         let query = query.iter().map(|(name, value)| (*name, value.as_str()));
         let request = request.header("Content-Type", media).query_pairs(query);
         self.answer(request.send(body))
     }
 
     pub(super) fn put(&self, path: &[&str]) -> Outcome<Answer> {
-        self.answer(self.agent.put(self.url(path)).send_empty())
+        let request = self.with_key(self.agent.put(self.url(path)));
+        self.answer(request.send_empty())
     }
 
     pub(super) fn delete(&self, path: &[&str]) -> Outcome<Answer> {
-        self.answer(self.agent.delete(self.url(path)).call())
+        let request = self.with_key(self.agent.delete(self.url(path)));
+        self.answer(request.call())
     }
 
     /// Sends a request with everything that one may have.
@@ -201,6 +232,9 @@ impl Client {
         let mut request = Request::builder()
             .method(call.method)
             .uri(self.url_of_bytes(&call.path) + &call.query);
+        if let Some(ApiKey(key)) = &self.key {
+            request = request.header(API_KEY, key);
+        }
         for (name, value) in call.headers {
             request = request.header(name, value);
         }
@@ -218,6 +252,13 @@ impl Client {
                 .hint("very long keys, and media types with strange characters, need --data")
         });
         self.answer(result?)
+    }
+
+    fn with_key<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match &self.key {
+            Some(ApiKey(key)) => request.header(API_KEY, key),
+            None => request,
+        }
     }
 
     fn url(&self, path: &[&str]) -> String {
@@ -314,6 +355,9 @@ impl From<Problem> for Failure {
             status.as_u16()
         ));
         match kind.as_str() {
+            "unauthorized" => failure
+                .hint("name the key: in the variable NEXUSBASE_API_KEY, or with --api-key KEY"),
+            "too-many-requests" => failure.hint("wait, or ask for a higher limit of the key"),
             "busy" | "conflict" => failure.hint("the server is busy; try again"),
             "outcome-unknown" => {
                 failure.hint("look whether the change is there before repeating it")

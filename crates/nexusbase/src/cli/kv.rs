@@ -13,7 +13,7 @@ mod list;
 mod stores;
 #[cfg(test)]
 mod tests;
-pub(super) mod text;
+pub(in crate::cli) mod text;
 mod values;
 mod versions;
 mod watch;

@@ -7,14 +7,17 @@ use anstyle::{AnsiColor, Style};
 use nexusbase::db::ForestOptions;
 use nexusbase::{Database, Options, RecoveryReport};
 use nexusbase_io::os::raise_file_limit;
-use nexusbase_server::{ServeError, ServerConfig, Service, run_blocking};
+use nexusbase_server::{AdminKey, ServeError, ServerConfig, Service, run_blocking};
 
 use super::Terminal;
 use super::args::SettingsArgs;
-use super::config::{Settings, Values};
+use super::config::Values;
 use super::failure::{Failure, Outcome};
 use super::output::{count, duration};
 use super::server_log::start_log;
+
+/// The variable with the admin key.
+pub(super) const ADMIN_KEY: &str = "NEXUSBASE_ADMIN_KEY";
 
 pub(super) fn run(arguments: &SettingsArgs, terminal: Terminal) -> Outcome {
     let values = Values::collect(arguments, std::env::vars())?;
@@ -39,20 +42,33 @@ pub(super) fn run(arguments: &SettingsArgs, terminal: Terminal) -> Outcome {
     let _ = raise_file_limit();
     let db = Database::open_with(data, options)?;
     let recovered = recovered(db.recovery());
-    let Settings { server, .. } = &settings;
-    serve(server.clone(), db, data, |address| {
+    let server = ServerConfig {
+        admin_key: admin_key()?,
+        ..settings.server.clone()
+    };
+    let encrypted = server.tls.is_some();
+    serve(server, db, data, |address| {
         let (link, plain) = (link(), Style::new());
-        let scheme = if server.tls.is_some() {
-            "https"
-        } else {
-            "http"
-        };
+        let scheme = if encrypted { "https" } else { "http" };
         // A failure to say so is no reason to stop serving.
         let _ = terminal.done(format_args!(
             "serving {} on {link}{scheme}://{address}{link:#}{plain:#} ({recovered})",
             data.display()
         ));
     })
+}
+
+/// The admin key of the environment, which is no setting, so that nothing shows it.
+fn admin_key() -> Outcome<Option<AdminKey>> {
+    let Ok(text) = std::env::var(ADMIN_KEY) else {
+        return Ok(None);
+    };
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let key = AdminKey::new(&text);
+    key.map(Some)
+        .map_err(|error| Failure::usage(format_args!("the variable {ADMIN_KEY}: {error}")))
 }
 
 /// How an address is shown.
@@ -95,6 +111,9 @@ pub(super) fn serve(
         let failure = Failure::from_error(&error);
         match &error {
             ServeError::Remote { .. } => failure.hint("--allow-remote, if that is what you want"),
+            ServeError::Unprotected { .. } => {
+                failure.hint("make a key with `nexusbase keys create`, and leave --auth away")
+            }
             ServeError::Listen { .. } => failure.hint("--listen 127.0.0.1:0 takes any free port"),
             _ => failure,
         }

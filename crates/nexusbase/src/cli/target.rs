@@ -11,7 +11,7 @@ use nexusbase_io::Env;
 
 use super::args::{FolderArgs, TargetArgs};
 use super::failure::{Failure, Outcome};
-use super::http::Client;
+use super::http::{ApiKey, Client};
 use super::shell;
 use super::store::Store;
 
@@ -65,7 +65,19 @@ impl TargetArgs {
     /// The server that the arguments or the environment name, if they name one.
     pub(super) fn server(&self) -> Outcome<Option<Client>> {
         let server = self.named_server();
-        server.map(|server| Client::new(&server)).transpose()
+        let Some(server) = server else {
+            return Ok(None);
+        };
+        let key = match (&self.api_key, variable("NEXUSBASE_API_KEY")) {
+            (Some(key), _) => Some(key.clone()),
+            (None, Some(text)) => Some(text.parse::<ApiKey>().map_err(|error| {
+                Failure::usage(format_args!(
+                    "the variable NEXUSBASE_API_KEY is no key: {error}"
+                ))
+            })?),
+            (None, None) => None,
+        };
+        Client::new(&server, key).map(Some)
     }
 
     /// The same target as flags, for a command that is suggested.

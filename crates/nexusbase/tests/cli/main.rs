@@ -9,6 +9,7 @@
 mod demo;
 mod doctor;
 mod import;
+mod keys;
 mod kv;
 mod settings;
 #[path = "../support/mod.rs"]

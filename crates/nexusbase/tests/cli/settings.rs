@@ -188,6 +188,7 @@ fn a_server_is_set_up_by_file_and_environment() {
     let mut serve = command(place.path());
     serve
         .args(["serve", "--config", "s.yaml"])
+        .env("NEXUSBASE_AUTH", "off")
         .env("NEXUSBASE_LOG_LEVEL", "off");
     let server = Server::spawn(&mut serve, "serving ");
     assert!(

@@ -133,6 +133,7 @@ impl Server {
     pub(crate) fn start(data: &Path) -> Self {
         let mut serve = command(data.parent().unwrap());
         serve.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn"]);
+        serve.args(["--auth", "off"]);
         Self::spawn(serve.arg("--data").arg(data), "serving ")
     }
 

@@ -50,6 +50,10 @@ pub(crate) struct ProblemDocument {
     inserted: Option<u64>,
     /// How many lines could not be inserted.
     failed: Option<u64>,
+    /// The role that is needed.
+    role: Option<String>,
+    /// What the key would have to be for.
+    scope: Option<String>,
     /// Which store.
     store: Option<String>,
     /// The tag of what is there instead of what was expected; null for nothing.
@@ -70,6 +74,8 @@ const OF_ALL: &[Kind] = &[
     Kind::Internal,
     Kind::MethodNotAllowed,
 ];
+/// Of what is not for everybody.
+const OF_PROTECTED: &[Kind] = &[Kind::Unauthorized, Kind::Forbidden, Kind::TooManyRequests];
 const OF_READS: &[Kind] = &[
     Kind::InvalidName,
     Kind::InvalidId,
@@ -157,18 +163,41 @@ const OF_STORE_WRITES: &[Kind] = &[
     Kind::DiskFull,
 ];
 
+const OF_API_KEY_READS: &[Kind] = &[Kind::NoSuchApiKey, Kind::Damaged, Kind::Busy, Kind::Timeout];
+const OF_API_KEY_WRITES: &[Kind] = &[
+    Kind::InvalidBody,
+    Kind::InvalidJson,
+    Kind::ForeignOrigin,
+    Kind::NoSuchApiKey,
+    Kind::ApiKeyRevoked,
+    Kind::TooManyApiKeys,
+    Kind::RequestTimeout,
+    Kind::Conflict,
+    Kind::BodyTooLarge,
+    Kind::UnsupportedMediaType,
+    Kind::Damaged,
+    Kind::Busy,
+    Kind::DatabaseStopped,
+    Kind::OutcomeUnknown,
+    Kind::DiskFull,
+];
+
 type Responses = BTreeMap<String, RefOr<Response>>;
 
-/// Problems that go together: a name, and the kinds beside those of all requests.
-type Group = (&'static str, &'static [Kind]);
+/// Problems that go together: a name, whether a key is needed, and the kinds beside those of all
+/// requests.
+type Group = (&'static str, bool, &'static [Kind]);
 
-const SERVICE: Group = ("Service", &[]);
-const HEALTH: Group = ("Health", &[Kind::DatabaseStopped]);
-const READY: Group = ("Ready", &[Kind::DatabaseStopped, Kind::Stopping]);
-const READ: Group = ("Read", OF_READS);
-const WRITE: Group = ("Write", OF_WRITES);
-const STORE_READ: Group = ("StoreRead", OF_STORE_READS);
-const STORE_WRITE: Group = ("StoreWrite", OF_STORE_WRITES);
+const SERVICE: Group = ("Service", false, &[]);
+const HEALTH: Group = ("Health", false, &[Kind::DatabaseStopped]);
+const READY: Group = ("Ready", false, &[Kind::DatabaseStopped, Kind::Stopping]);
+const READ: Group = ("Read", true, OF_READS);
+const WRITE: Group = ("Write", true, OF_WRITES);
+const STORE_READ: Group = ("StoreRead", true, OF_STORE_READS);
+const STORE_WRITE: Group = ("StoreWrite", true, OF_STORE_WRITES);
+const METRICS: Group = ("Metrics", true, &[]);
+const API_KEY_READ: Group = ("ApiKeyRead", true, OF_API_KEY_READS);
+const API_KEY_WRITE: Group = ("ApiKeyWrite", true, OF_API_KEY_WRITES);
 
 macro_rules! responses_of {
     ($($name:ident, $group:ident, $what:literal;)*) => {$(
@@ -187,22 +216,37 @@ responses_of! {
     ServiceProblems, SERVICE, "What a route about the service itself can answer.";
     HealthProblems, HEALTH, "What `/health` can answer.";
     ReadyProblems, READY, "What `/ready` can answer.";
+    MetricsProblems, METRICS, "What `/metrics` can answer.";
     ReadProblems, READ, "What a request that changes nothing can answer.";
     WriteProblems, WRITE, "What a request that changes something can answer.";
     StoreReadProblems, STORE_READ, "What a request that changes nothing in a store can answer.";
     StoreWriteProblems, STORE_WRITE, "What a request that changes something in a store can answer.";
+    ApiKeyReadProblems, API_KEY_READ, "What a request that shows keys can answer.";
+    ApiKeyWriteProblems, API_KEY_WRITE, "What a request that changes keys can answer.";
 }
 
 /// All of them, by the names that the routes refer to.
 pub(super) fn components() -> Responses {
-    let all = [SERVICE, HEALTH, READY, READ, WRITE, STORE_READ, STORE_WRITE].into_iter();
-    all.flat_map(|group| {
-        let named = move |(status, kinds): (String, Vec<Kind>)| {
-            (component(group, &status), response(&kinds).into())
-        };
-        by_status(group).into_iter().map(named)
-    })
-    .collect()
+    let all = [
+        SERVICE,
+        HEALTH,
+        READY,
+        METRICS,
+        READ,
+        WRITE,
+        STORE_READ,
+        STORE_WRITE,
+        API_KEY_READ,
+        API_KEY_WRITE,
+    ];
+    all.into_iter()
+        .flat_map(|group| {
+            let named = move |(status, kinds): (String, Vec<Kind>)| {
+                (component(group, &status), response(&kinds).into())
+            };
+            by_status(group).into_iter().map(named)
+        })
+        .collect()
 }
 
 fn references(group: Group) -> Responses {
@@ -213,13 +257,14 @@ fn references(group: Group) -> Responses {
     by_status(group).into_keys().map(reference).collect()
 }
 
-fn component((name, _): Group, status: &str) -> String {
+fn component((name, ..): Group, status: &str) -> String {
     format!("{name}{status}")
 }
 
-fn by_status((_, kinds): Group) -> BTreeMap<String, Vec<Kind>> {
+fn by_status((_, protected, kinds): Group) -> BTreeMap<String, Vec<Kind>> {
     let mut by_status: BTreeMap<String, Vec<Kind>> = BTreeMap::new();
-    for kind in OF_ALL.iter().chain(kinds) {
+    let of_protected = if protected { OF_PROTECTED } else { &[] };
+    for kind in OF_ALL.iter().chain(of_protected).chain(kinds) {
         let status = kind.status().as_str().to_owned();
         by_status.entry(status).or_default().push(*kind);
     }
@@ -249,15 +294,31 @@ fn response(kinds: &[Kind]) -> Response {
     let response = ResponseBuilder::new()
         .description(titles.join(" "))
         .content(MEDIA_TYPE, content);
-    let again = kinds
+    let header = |schema_type, description: &str| {
+        let schema = ObjectBuilder::new().schema_type(schema_type);
+        let header = HeaderBuilder::new().schema(Some(schema));
+        header.description(Some(description)).build()
+    };
+    let mut response = response;
+    if kinds
         .iter()
-        .any(|kind| kind.retry_after_seconds().is_some());
-    if !again {
-        return response.build();
+        .any(|kind| kind.retry_after_seconds().is_some())
+    {
+        let seconds = header(Type::Integer, "Seconds after which to try again.");
+        response = response.header("Retry-After", seconds);
     }
-    let seconds = ObjectBuilder::new().schema_type(Type::Integer);
-    let header = HeaderBuilder::new()
-        .schema(Some(seconds))
-        .description(Some("Seconds after which to try again."));
-    response.header("Retry-After", header.build()).build()
+    if kinds.contains(&Kind::Unauthorized) {
+        let challenge = header(Type::String, "How a key can be brought.");
+        response = response.header("WWW-Authenticate", challenge);
+    }
+    if kinds.contains(&Kind::TooManyRequests) {
+        let left = header(Type::String, "What is left of the limit, and until when.");
+        let policy = header(
+            Type::String,
+            "The limit: a quota, and the seconds that it is for.",
+        );
+        response = response.header("RateLimit", left);
+        response = response.header("RateLimit-Policy", policy);
+    }
+    response.build()
 }

@@ -49,6 +49,16 @@ pub(crate) struct IndexParameter {
     path: String,
 }
 
+/// The key in a URL.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(crate) struct ApiKeyParameter {
+    /// The key's id: what stands in its text between the first two underscores.
+    #[param(example = "3f9a1c2b7d04")]
+    api_key: String,
+}
+
 /// What is asked for.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

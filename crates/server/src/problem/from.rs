@@ -10,6 +10,7 @@ use nexusbase_documents::{
 };
 
 use super::{Kind, Problem};
+use crate::auth::KeyError;
 
 /// An error of the document model. What of it is not the caller's business goes to the log.
 pub(crate) fn of_error(error: &Error) -> Problem {
@@ -63,6 +64,26 @@ pub(crate) fn of_error(error: &Error) -> Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         of_error(&error)
+    }
+}
+
+impl From<KeyError> for Problem {
+    fn from(error: KeyError) -> Self {
+        let text = error.to_string();
+        match &error {
+            KeyError::Invalid { at, .. } => {
+                Self::new(Kind::InvalidBody, text).with("at", at.as_str())
+            }
+            KeyError::NoSuchKey { .. } => Self::new(Kind::NoSuchApiKey, text),
+            KeyError::Revoked { .. } => Self::new(Kind::ApiKeyRevoked, text),
+            KeyError::TooMany => Self::new(Kind::TooManyApiKeys, text),
+            KeyError::Damaged { .. } => damaged(&text),
+            KeyError::Database(error) => of_database(error),
+            KeyError::Random(_) => {
+                tracing::error!(%error, "no random bytes");
+                internal()
+            }
+        }
     }
 }
 

@@ -49,6 +49,8 @@ kinds! {
     InvalidCursor, BAD_REQUEST, "invalid-cursor", "The cursor does not fit";
     InvalidIndex, BAD_REQUEST, "invalid-index", "The path cannot be indexed";
     IdChanged, BAD_REQUEST, "id-changed", "The document has another id than the URL";
+    Unauthorized, UNAUTHORIZED, "unauthorized", "A valid key is needed";
+    Forbidden, FORBIDDEN, "forbidden", "The key does not allow that";
     ForeignOrigin, FORBIDDEN, "foreign-origin", "Pages of other origins may not write";
     ReadOnly, FORBIDDEN, "read-only", "It can only be read";
     NoSuchRoute, NOT_FOUND, "no-such-route", "There is nothing at this URL";
@@ -58,6 +60,7 @@ kinds! {
     NoSuchStore, NOT_FOUND, "no-such-store", "There is no such store";
     NoSuchKey, NOT_FOUND, "no-such-key", "There is no such key";
     NoSuchVersion, NOT_FOUND, "no-such-version", "There is no such version";
+    NoSuchApiKey, NOT_FOUND, "no-such-api-key", "There is no such API key";
     MethodNotAllowed, METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here";
     NotAcceptable, NOT_ACCEPTABLE, "not-acceptable", "None of the accepted formats is offered";
     RequestTimeout, REQUEST_TIMEOUT, "request-timeout", "The request came too slowly";
@@ -66,6 +69,8 @@ kinds! {
     IndexExists, CONFLICT, "index-exists", "Another index of this name exists";
     StoreExists, CONFLICT, "store-exists", "A store of this name exists";
     VersionExists, CONFLICT, "version-exists", "A version of this name exists";
+    ApiKeyRevoked, CONFLICT, "api-key-revoked", "The API key is revoked";
+    TooManyApiKeys, CONFLICT, "too-many-api-keys", "There are too many API keys";
     UnfinishedCopy, CONFLICT, "unfinished-copy", "The store is a copy that was interrupted";
     PreconditionFailed, PRECONDITION_FAILED, "precondition-failed", "It is not as was expected";
     Conflict, CONFLICT, "conflict", "Others changed the same data again and again";
@@ -80,6 +85,7 @@ kinds! {
     UnsupportedEncoding, UNSUPPORTED_MEDIA_TYPE, "unsupported-encoding",
         "The body's encoding is not supported";
     ForeignHost, MISDIRECTED_REQUEST, "foreign-host", "This server does not answer for that host";
+    TooManyRequests, TOO_MANY_REQUESTS, "too-many-requests", "There were too many requests";
     Internal, INTERNAL_SERVER_ERROR, "internal", "The server failed";
     Damaged, INTERNAL_SERVER_ERROR, "damaged", "Stored data is damaged";
     Busy, SERVICE_UNAVAILABLE, "busy", "The server is busy";
@@ -95,7 +101,7 @@ impl Kind {
     /// When to come again, where that helps.
     pub(crate) const fn retry_after_seconds(self) -> Option<u16> {
         match self {
-            Self::Busy | Self::Conflict => Some(1),
+            Self::Busy | Self::Conflict | Self::TooManyRequests => Some(1),
             Self::DatabaseStopped | Self::DiskFull | Self::StoresClosed | Self::Stopping => {
                 Some(30)
             }

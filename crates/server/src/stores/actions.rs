@@ -1,10 +1,9 @@
 //! What can be done with a whole store: rename, copy, check, clear, compact.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use nexusbase_kv::{CheckMode, CheckReport, CopyProgress, CopyReport};
@@ -13,11 +12,11 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::body::JsonBody;
+use super::check as check_name;
 use super::description::{StoreDescription, describe};
 use super::parameters::StoreParameter;
 use super::path::StorePath;
-use super::{check as check_name, open};
-use crate::app::App;
+use crate::auth::{Models, Permit, Write};
 use crate::collections::no_parameters;
 use crate::negotiate::json;
 use crate::observe::Deadline;
@@ -146,20 +145,20 @@ pub(crate) struct CompactAnswer {
     ),
 )]
 pub(crate) async fn rename(
-    State(app): State<Arc<App>>,
+    permit: Permit<Write>,
     deadline: Deadline,
     StorePath(name): StorePath,
     RawQuery(query): RawQuery,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let work = move |app: &App, _: &Progress| {
+    let work = move |models: &Models, _: &Progress| {
         let RenameStore { to } = body.required()?;
         check_name(&to, "to")?;
-        app.stores.rename(&name, &to)?;
-        json(StatusCode::OK, &describe(app, &to)?)
+        models.rename_store(&name, &to)?;
+        json(StatusCode::OK, &describe(models, &to)?)
     };
-    operation::write(&app, deadline, work).await
+    operation::write(permit, deadline, work).await
 }
 
 /// Copy a store
@@ -181,7 +180,7 @@ pub(crate) async fn rename(
     ),
 )]
 pub(crate) async fn copy(
-    State(app): State<Arc<App>>,
+    permit: Permit<Write>,
     deadline: Deadline,
     StorePath(name): StorePath,
     RawQuery(query): RawQuery,
@@ -190,18 +189,18 @@ pub(crate) async fn copy(
     no_parameters(query)?;
     let left = deadline.0.saturating_duration_since(Instant::now());
     let until = deadline.0 - COPY_MARGIN.min(left / 4);
-    let work = move |app: &App, progress: &Progress| {
+    let work = move |models: &Models, progress: &Progress| {
         let CopyStore { to, engine } = body.required()?;
         check_name(&to, "to")?;
         let mut go_on = |_: CopyProgress| {
-            let stops = Instant::now() >= until || progress.is_given_up() || *app.stopping.borrow();
+            let stops = Instant::now() >= until || progress.is_given_up() || models.is_stopping();
             if stops {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
             }
         };
-        let report = app.stores.copy(&name, &to, engine.as_deref(), &mut go_on)?;
+        let report = models.copy_store(&name, &to, engine.as_deref(), &mut go_on)?;
         let status = if report.complete {
             StatusCode::OK
         } else {
@@ -209,7 +208,7 @@ pub(crate) async fn copy(
         };
         json(status, &CopyAnswer::from(report))
     };
-    operation::write(&app, deadline, work).await
+    operation::write(permit, deadline, work).await
 }
 
 /// Check a store
@@ -228,24 +227,24 @@ pub(crate) async fn copy(
     ),
 )]
 pub(crate) async fn check(
-    State(app): State<Arc<App>>,
+    permit: Permit<Write>,
     deadline: Deadline,
     StorePath(name): StorePath,
     RawQuery(query): RawQuery,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let work = move |app: &App, _: &Progress| {
+    let work = move |models: &Models, _: &Progress| {
         let CheckStore { accept_edits } = body.optional()?;
         let mode = if accept_edits {
             CheckMode::AcceptEdits
         } else {
             CheckMode::Look
         };
-        let report = app.stores.check(&name, mode)?;
+        let report = models.check_store(&name, mode)?;
         json(StatusCode::OK, &CheckAnswer::from(report))
     };
-    operation::write(&app, deadline, work).await
+    operation::write(permit, deadline, work).await
 }
 
 /// Take away all keys
@@ -260,17 +259,17 @@ pub(crate) async fn check(
     responses((status = 204, description = "It is empty."), StoreWriteProblems),
 )]
 pub(crate) async fn clear(
-    State(app): State<Arc<App>>,
+    permit: Permit<Write>,
     deadline: Deadline,
     StorePath(name): StorePath,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let work = move |app: &App, _: &Progress| {
-        open(app, &name)?.clear()?;
+    let work = move |models: &Models, _: &Progress| {
+        models.store(&name)?.clear()?;
         Ok(StatusCode::NO_CONTENT.into_response())
     };
-    operation::write(&app, deadline, work).await
+    operation::write(permit, deadline, work).await
 }
 
 /// Compact a store
@@ -289,15 +288,15 @@ pub(crate) async fn clear(
     ),
 )]
 pub(crate) async fn compact(
-    State(app): State<Arc<App>>,
+    permit: Permit<Write>,
     deadline: Deadline,
     StorePath(name): StorePath,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let work = move |app: &App, _: &Progress| {
-        let compacted = open(app, &name)?.compact()?;
+    let work = move |models: &Models, _: &Progress| {
+        let compacted = models.store(&name)?.compact()?;
         json(StatusCode::OK, &CompactAnswer { compacted })
     };
-    operation::write(&app, deadline, work).await
+    operation::write(permit, deadline, work).await
 }

@@ -3,9 +3,7 @@
 //! What only writes is one write of the store, and what only reads is one state of it; every engine
 //! can do both. Reading and writing together needs a transaction, and an engine that has them.
 
-use std::sync::Arc;
-
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::Response;
 use hyper::StatusCode;
 use nexusbase_kv::{
@@ -20,8 +18,8 @@ use super::lifetime::{Now, check_ttl};
 use super::parameters::StoreParameter;
 use super::path::StorePath;
 use super::text::Text;
-use super::{open, unsupported};
-use crate::app::App;
+use super::unsupported;
+use crate::auth::{self, Models, Permit};
 use crate::collections::no_parameters;
 use crate::negotiate::json;
 use crate::observe::Deadline;
@@ -373,19 +371,19 @@ fn run(
     ),
 )]
 pub(crate) async fn batch(
-    State(app): State<Arc<App>>,
+    permit: Permit<auth::Write>,
     deadline: Deadline,
     StorePath(name): StorePath,
     RawQuery(query): RawQuery,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let work = move |app: &App, progress: &Progress| {
+    let work = move |models: &Models, progress: &Progress| {
         let batch: Batch = body.required()?;
-        let store = open(app, &name)?;
-        let steps = steps(&batch, Now::of(app, &name)?)?;
+        let store = models.store(&name)?;
+        let steps = steps(&batch, Now::of(models, &name)?)?;
         let results = run(&*store, &steps, progress)?;
         json(StatusCode::OK, &BatchAnswer { results })
     };
-    operation::write(&app, deadline, work).await
+    operation::write(permit, deadline, work).await
 }

@@ -17,7 +17,7 @@ use crate::negotiate::{Media, body_media};
 use crate::problem::{Kind, Problem};
 
 /// A body of JSON, not read yet: a large one takes its time, on a thread that may take it.
-pub(super) struct JsonBody(Received);
+pub(crate) struct JsonBody(Received);
 
 impl FromRequest<Arc<App>> for JsonBody {
     type Rejection = Problem;
@@ -39,7 +39,7 @@ impl FromRequest<Arc<App>> for JsonBody {
 
 impl JsonBody {
     /// What it says; the default if there is none.
-    pub(super) fn optional<T: DeserializeOwned + Default>(&self) -> Result<T, Problem> {
+    pub(crate) fn optional<T: DeserializeOwned + Default>(&self) -> Result<T, Problem> {
         if self.0.bytes.is_empty() {
             return Ok(T::default());
         }
@@ -47,7 +47,7 @@ impl JsonBody {
     }
 
     /// What it says.
-    pub(super) fn required<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+    pub(crate) fn required<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let Object(said) =
             serde_json::from_slice(&self.0.bytes).map_err(|error| of_json(&error))?;
         Ok(said)
@@ -95,7 +95,7 @@ pub(super) fn of_json(error: &serde_json::Error) -> Problem {
 }
 
 /// Tells a member that is null from one that is not there.
-pub(super) fn present<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+pub(crate) fn present<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,

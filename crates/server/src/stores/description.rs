@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::{IntoResponse, Response};
 use hyper::{StatusCode, header};
 use nexusbase_kv::{CreateOptions, Retention, StoreInfo, StoreOptions, StoreStats};
@@ -17,7 +17,7 @@ use super::engines::StoreCapabilities;
 use super::parameters::StoreParameter;
 use super::path::StorePath;
 use super::url;
-use crate::app::App;
+use crate::auth::{Models, Permit, Read, Write};
 use crate::collections::no_parameters;
 use crate::negotiate::{json, put_header};
 use crate::observe::Deadline;
@@ -261,8 +261,8 @@ impl Patch {
     }
 }
 
-pub(super) fn describe(app: &App, name: &str) -> Result<StoreDescription, Problem> {
-    Ok(app.stores.info(name)?.into())
+pub(super) fn describe(models: &Models, name: &str) -> Result<StoreDescription, Problem> {
+    Ok(models.store_info(name)?.into())
 }
 
 /// All stores
@@ -277,17 +277,17 @@ pub(super) fn describe(app: &App, name: &str) -> Result<StoreDescription, Proble
     ),
 )]
 pub(crate) async fn list(
-    State(app): State<Arc<App>>,
+    permit: Permit<Read>,
     deadline: Deadline,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let work = |app: &App, _: &Progress| {
-        let stores = app.stores.list()?;
+    let work = |models: &Models, _: &Progress| {
+        let stores = models.store_list()?;
         let stores = stores.into_iter().map(StoreDescription::from).collect();
         json(StatusCode::OK, &StoreList { stores })
     };
-    operation::read(&app, deadline, work).await
+    operation::read(permit, deadline, work).await
 }
 
 /// One store
@@ -303,31 +303,29 @@ pub(crate) async fn list(
     ),
 )]
 pub(crate) async fn info(
-    State(app): State<Arc<App>>,
+    permit: Permit<Read>,
     deadline: Deadline,
     StorePath(name): StorePath,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let work = move |app: &App, _: &Progress| {
-        let description = describe(app, &name)?;
-        let engines = app.stores.engines();
-        let engine = engines
-            .iter()
-            .find(|engine| engine.name() == description.engine);
+    let work = move |models: &Models, _: &Progress| {
+        let description = describe(models, &name)?;
+        let engines = models.engines();
+        let engine = engines.iter().find(|(name, _)| *name == description.engine);
         // What is not complete cannot be opened.
         let stats = match &description.unfinished_copy_of {
             Some(_) => None,
-            None => Some(super::open(app, &name)?.stats()?.into()),
+            None => Some(models.store(&name)?.stats()?.into()),
         };
         let details = StoreDetails {
             description,
             stats,
-            capabilities: engine.map(|engine| engine.capabilities().into()),
+            capabilities: engine.map(|(_, capabilities)| (*capabilities).into()),
         };
         json(StatusCode::OK, &details)
     };
-    operation::read(&app, deadline, work).await
+    operation::read(permit, deadline, work).await
 }
 
 /// Create a store
@@ -348,26 +346,26 @@ pub(crate) async fn info(
     ),
 )]
 pub(crate) async fn create(
-    State(app): State<Arc<App>>,
+    permit: Permit<Write>,
     deadline: Deadline,
     StorePath(name): StorePath,
     RawQuery(query): RawQuery,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let work = move |app: &App, _: &Progress| {
+    let work = move |models: &Models, _: &Progress| {
         let CreateStore { engine, options } = body.optional()?;
         let options = options.map_or_else(Options::default, |Object(options)| options);
         let options = CreateOptions {
             engine,
             options: options.check()?,
         };
-        app.stores.create(&name, &options)?;
-        let mut response = json(StatusCode::CREATED, &describe(app, &name)?)?;
+        models.create_store(&name, &options)?;
+        let mut response = json(StatusCode::CREATED, &describe(models, &name)?)?;
         put_header(&mut response, header::LOCATION, &url(&name));
         Ok(response)
     };
-    operation::write(&app, deadline, work).await
+    operation::write(permit, deadline, work).await
 }
 
 /// Change what a store is told
@@ -386,7 +384,7 @@ pub(crate) async fn create(
     ),
 )]
 pub(crate) async fn change(
-    State(app): State<Arc<App>>,
+    permit: Permit<Write>,
     deadline: Deadline,
     StorePath(name): StorePath,
     RawQuery(query): RawQuery,
@@ -394,19 +392,23 @@ pub(crate) async fn change(
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
     // Two changes of different options must both count.
-    let turn = timeout_at(deadline.0, Arc::clone(&app.options_turn).acquire_owned()).await;
+    let turn = timeout_at(
+        deadline.0,
+        Arc::clone(permit.options_turn()).acquire_owned(),
+    )
+    .await;
     let Ok(Ok(turn)) = turn else {
         return Err(busy("others change options"));
     };
-    let work = move |app: &App, _: &Progress| {
+    let work = move |models: &Models, _: &Progress| {
         let _turn = turn;
         let patch = Patch::read(&body)?;
-        let mut options = Options::from(app.stores.info(&name)?.options);
+        let mut options = Options::from(models.store_info(&name)?.options);
         options.merge(patch);
-        app.stores.set_options(&name, &options.check()?)?;
-        json(StatusCode::OK, &describe(app, &name)?)
+        models.set_store_options(&name, &options.check()?)?;
+        json(StatusCode::OK, &describe(models, &name)?)
     };
-    operation::write(&app, deadline, work).await
+    operation::write(permit, deadline, work).await
 }
 
 /// Drop a store
@@ -421,15 +423,15 @@ pub(crate) async fn change(
     responses((status = 204, description = "It is gone."), StoreWriteProblems),
 )]
 pub(crate) async fn remove(
-    State(app): State<Arc<App>>,
+    permit: Permit<Write>,
     deadline: Deadline,
     StorePath(name): StorePath,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let work = move |app: &App, _: &Progress| {
-        app.stores.drop_store(&name)?;
+    let work = move |models: &Models, _: &Progress| {
+        models.drop_store(&name)?;
         Ok(StatusCode::NO_CONTENT.into_response())
     };
-    operation::write(&app, deadline, work).await
+    operation::write(permit, deadline, work).await
 }

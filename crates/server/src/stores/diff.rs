@@ -1,8 +1,6 @@
 //! The difference between two states of a store, key by key.
 
-use std::sync::Arc;
-
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::Response;
 use hyper::StatusCode;
 use nexusbase_kv::{Diff, Difference, Entry, Operation, PageQuery, VersionId};
@@ -16,8 +14,8 @@ use super::parameters::{
 use super::path::StorePath;
 use super::patience::Patient;
 use super::text::{Text, token};
-use super::{open, versioned};
-use crate::app::App;
+use super::versioned;
+use crate::auth::{Models, Permit, Read};
 use crate::negotiate::json;
 use crate::observe::Deadline;
 use crate::openapi::StoreReadProblems;
@@ -136,7 +134,7 @@ fn page(mut diff: Diff<'_>, query: &PageQuery) -> Result<DiffPage, Problem> {
     ),
 )]
 pub(crate) async fn diff(
-    State(app): State<Arc<App>>,
+    permit: Permit<Read>,
     deadline: Deadline,
     StorePath(name): StorePath,
     RawQuery(query): RawQuery,
@@ -148,9 +146,9 @@ pub(crate) async fn diff(
     };
     let from = VersionId::parse(from);
     let to = parameters.get("to").map(VersionId::parse);
-    let query = parameters::page(&app, &parameters)?;
-    let work = move |app: &App, progress: &Progress| {
-        let store = open(app, &name)?;
+    let query = parameters::page(permit.limits(), &parameters)?;
+    let work = move |models: &Models, progress: &Progress| {
+        let store = models.store(&name)?;
         let versions = versioned(&*store, Operation::ReadVersion)?;
         let old = versions.at_version(&from)?;
         let new = match &to {
@@ -162,5 +160,5 @@ pub(crate) async fn diff(
         let diff = Diff::between(&old, &new, &query.remaining())?;
         json(StatusCode::OK, &page(diff, &query)?)
     };
-    operation::read(&app, deadline, work).await
+    operation::read(permit, deadline, work).await
 }

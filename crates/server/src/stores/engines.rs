@@ -1,15 +1,13 @@
 //! Engines: which there are, and what their stores can do.
 
-use std::sync::Arc;
-
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::Response;
 use hyper::StatusCode;
 use nexusbase_kv::{Capabilities, Transactions};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::app::App;
+use crate::auth::{Models, Permit, Read};
 use crate::collections::no_parameters;
 use crate::negotiate::json;
 use crate::observe::Deadline;
@@ -96,20 +94,20 @@ impl From<Capabilities> for StoreCapabilities {
     responses((status = 200, description = "The engines.", body = Engines), StoreReadProblems),
 )]
 pub(crate) async fn list(
-    State(app): State<Arc<App>>,
+    permit: Permit<Read>,
     deadline: Deadline,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let work = |app: &App, _: &_| {
-        let default = app.stores.default_engine();
-        let describe = |engine: &Arc<dyn nexusbase_kv::Engine>| EngineDescription {
-            name: engine.name().to_owned(),
-            default: default.as_deref() == Some(engine.name()),
-            capabilities: engine.capabilities().into(),
+    let work = |models: &Models, _: &_| {
+        let default = models.default_engine();
+        let describe = |(name, capabilities): (String, Capabilities)| EngineDescription {
+            default: default.as_ref() == Some(&name),
+            name,
+            capabilities: capabilities.into(),
         };
-        let engines = app.stores.engines().iter().map(describe).collect();
+        let engines = models.engines().into_iter().map(describe).collect();
         json(StatusCode::OK, &Engines { engines })
     };
-    operation::read(&app, deadline, work).await
+    operation::read(permit, deadline, work).await
 }

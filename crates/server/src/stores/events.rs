@@ -7,11 +7,10 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::sse::{Event as Message, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
@@ -24,11 +23,11 @@ use super::parameters::StoreParameter;
 use super::path::StorePath;
 use super::text::Text;
 use super::versions::VersionDescription;
-use crate::app::App;
+use crate::auth::{Models, Permit, Read};
 use crate::collections::no_parameters;
 use crate::observe::Deadline;
 use crate::openapi::StoreReadProblems;
-use crate::operation::{self, Progress, busy};
+use crate::operation::{self, Progress};
 use crate::problem::Problem;
 
 /// How often something is sent when nothing happens, so that both sides see whether the other is
@@ -40,6 +39,8 @@ const LAST_EVENTS: usize = 4096;
 
 /// A stream of events.
 struct Listening {
+    /// Who listens.
+    models: Models,
     subscription: Subscription,
     /// Ready when the server stops.
     stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -52,12 +53,12 @@ struct Listening {
 }
 
 impl Listening {
-    fn new(app: &Arc<App>, store: Option<String>) -> Result<Self, Problem> {
-        let place = Arc::clone(&app.streams).try_acquire_owned();
-        let place = place.map_err(|_| busy("too many streams of events are open"))?;
-        let mut stopping = app.stopping.subscribe();
+    fn new(models: &Models, store: Option<String>) -> Result<Self, Problem> {
+        let place = models.stream_place()?;
+        let mut stopping = models.until_stopping();
         Ok(Self {
-            subscription: app.stores.events().subscribe(store.as_deref()),
+            models: models.clone(),
+            subscription: models.subscribe(store.as_deref())?,
             stopping: Box::pin(async move {
                 // It fails when the server is gone altogether.
                 let _ = stopping.wait_for(|stops| *stops).await;
@@ -74,6 +75,24 @@ impl Listening {
         Sse::new(self).keep_alive(heartbeat).into_response()
     }
 
+    /// As much of an event as the listener may know of: a store that gets a name which is not its
+    /// business is gone, and one that had such a name is new.
+    fn visible(&self, mut event: Event) -> Option<Event> {
+        let covered = self.models.covers_store(&event.store);
+        if let EventKind::Renamed { to } = &event.kind {
+            match (covered, self.models.covers_store(to)) {
+                (true, false) => event.kind = EventKind::Dropped,
+                (false, true) => {
+                    event.store.clone_from(to);
+                    event.kind = EventKind::Created;
+                    return Some(event);
+                }
+                _ => {}
+            }
+        }
+        covered.then_some(event)
+    }
+
     /// Under this name there is no store any more.
     fn is_last(&self, event: &Event) -> bool {
         let is_end = matches!(event.kind, EventKind::Dropped | EventKind::Renamed { .. });
@@ -82,10 +101,15 @@ impl Listening {
     }
 
     fn message(&mut self, next: Next) -> Option<Message> {
+        // Who was let in then may have lost the right since.
+        if !self.models.is_current() {
+            self.ended = true;
+            return None;
+        }
         match next {
             Next::Event(event) => {
                 self.ended = self.is_last(&event);
-                message(event)
+                message(self.visible(event)?)
             }
             Next::Lost(count) => {
                 let mut data = Map::new();
@@ -174,7 +198,8 @@ fn written(name: &str, data: Map<String, Value>) -> Message {
 /// `version-taken` and `restored` (with `version`), `version-deleted` (with `number`), `compacted`
 /// (with `before` and `after`, in bytes), and `lost` (with `count`) when the caller was too slow to hear everything. Data is JSON
 /// and names the `store`. Every 15 seconds there is a comment at least. The stream ends when the
-/// store is dropped or renamed, and when the server stops.
+/// store is dropped or renamed, when the server stops, and when the key is changed, revoked or
+/// expired.
 #[utoipa::path(
     get,
     path = "/stores/{store}/events",
@@ -189,22 +214,23 @@ fn written(name: &str, data: Map<String, Value>) -> Message {
     ),
 )]
 pub(crate) async fn of_store(
-    State(app): State<Arc<App>>,
+    permit: Permit<Read>,
     deadline: Deadline,
     StorePath(name): StorePath,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
     // Listens first: a store that is dropped now is one whose end is heard.
-    let listening = Listening::new(&app, Some(name.clone()))?;
-    let look = move |app: &App, _: &Progress| Ok(app.stores.info(&name).map(drop)?);
-    operation::read(&app, deadline, look).await?;
+    let listening = Listening::new(permit.models(), Some(name.clone()))?;
+    let look = move |models: &Models, _: &Progress| models.store_info(&name).map(drop);
+    operation::read(permit, deadline, look).await?;
     Ok(listening.respond())
 }
 
 /// Listen to all stores
 ///
-/// As for one store. The stream ends when the server stops.
+/// As for one store, and of all that the key is for. The stream ends when the server stops, and when
+/// the key is changed, revoked or expired.
 #[utoipa::path(
     get,
     path = "/events",
@@ -218,9 +244,9 @@ pub(crate) async fn of_store(
     ),
 )]
 pub(crate) async fn of_all(
-    State(app): State<Arc<App>>,
+    permit: Permit<Read>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    Ok(Listening::new(&app, None)?.respond())
+    Ok(Listening::new(permit.models(), None)?.respond())
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, RawQuery, Request, State};
+use axum::extract::{FromRequest, RawQuery, Request};
 use axum::response::{IntoResponse, Response};
 use hyper::header::{self, HeaderName};
 use hyper::{HeaderMap, StatusCode};
@@ -15,10 +15,10 @@ use nexusbase_kv::{Entry, Put};
 
 use super::condition::{Conditions, Outcome, etag, etag_of};
 use super::lifetime::{Now, TTL, http_date, now_ms, seconds_left, ttl};
-use super::open;
 use super::parameters::{KeyParameter, StoreParameter, StoredValue};
 use super::path::KeyPath;
 use crate::app::App;
+use crate::auth::{Models, Permit, Read, Write};
 use crate::collections::no_parameters;
 use crate::extract::{Received, receive};
 use crate::negotiate::put_header;
@@ -157,7 +157,7 @@ pub(super) fn answer(
     ),
 )]
 pub(crate) async fn get(
-    State(app): State<Arc<App>>,
+    permit: Permit<Read>,
     deadline: Deadline,
     KeyPath(name, key): KeyPath,
     RawQuery(query): RawQuery,
@@ -165,11 +165,11 @@ pub(crate) async fn get(
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
     let conditions = Conditions::read(&headers)?;
-    let work = move |app: &App, _: &Progress| {
-        let found = open(app, &name)?.entry(&key)?;
-        answer(found, &conditions, now_ms(app))
+    let work = move |models: &Models, _: &Progress| {
+        let found = models.store(&name)?.entry(&key)?;
+        answer(found, &conditions, now_ms(models))
     };
-    operation::read(&app, deadline, work).await
+    operation::read(permit, deadline, work).await
 }
 
 /// Put a value
@@ -205,7 +205,7 @@ pub(crate) async fn get(
     ),
 )]
 pub(crate) async fn put(
-    State(app): State<Arc<App>>,
+    permit: Permit<Write>,
     deadline: Deadline,
     KeyPath(name, key): KeyPath,
     RawQuery(query): RawQuery,
@@ -215,11 +215,11 @@ pub(crate) async fn put(
     no_parameters(query)?;
     let conditions = Conditions::read(&headers)?;
     let ttl = ttl(&headers)?;
-    let work = move |app: &App, progress: &Progress| {
-        let store = open(app, &name)?;
+    let work = move |models: &Models, progress: &Progress| {
+        let store = models.store(&name)?;
         let put = Put {
             value: &body.received.bytes,
-            expires_ms: Now::of(app, &name)?.expires_ms(ttl),
+            expires_ms: Now::of(models, &name)?.expires_ms(ttl),
             media_type: body.media_type.as_deref(),
         };
         let outcome = if conditions.is_empty() {
@@ -237,7 +237,7 @@ pub(crate) async fn put(
         put_header(&mut response, header::ETAG, &etag_of(&put));
         Ok(response)
     };
-    operation::write(&app, deadline, work).await
+    operation::write(permit, deadline, work).await
 }
 
 /// Delete a key
@@ -257,7 +257,7 @@ pub(crate) async fn put(
     responses((status = 204, description = "It is gone."), StoreWriteProblems),
 )]
 pub(crate) async fn remove(
-    State(app): State<Arc<App>>,
+    permit: Permit<Write>,
     deadline: Deadline,
     KeyPath(name, key): KeyPath,
     RawQuery(query): RawQuery,
@@ -265,8 +265,8 @@ pub(crate) async fn remove(
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
     let conditions = Conditions::read(&headers)?;
-    let work = move |app: &App, progress: &Progress| {
-        let store = open(app, &name)?;
+    let work = move |models: &Models, progress: &Progress| {
+        let store = models.store(&name)?;
         let outcome = if !conditions.is_empty() {
             conditions.change(&*store, &key, None, progress)?
         } else if store.delete(&key)? {
@@ -280,5 +280,5 @@ pub(crate) async fn remove(
             Outcome::Refused(etag) => Ok(refused(etag.as_deref())),
         }
     };
-    operation::write(&app, deadline, work).await
+    operation::write(permit, deadline, work).await
 }

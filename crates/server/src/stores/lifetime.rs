@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use hyper::HeaderMap;
 use hyper::header::HeaderName;
 
-use crate::app::App;
+use crate::auth::Models;
 use crate::problem::{Kind, Problem};
 
 pub(super) const TTL: HeaderName = HeaderName::from_static("ttl");
@@ -52,10 +52,10 @@ pub(super) struct Now {
 impl Now {
     /// The store's own time is asked here, and not left to the store, because the time is a part
     /// of the `ETag` that the caller is answered.
-    pub(super) fn of(app: &App, store: &str) -> Result<Self, Problem> {
-        let default_ms = app.stores.info(store)?.options.ttl_ms;
+    pub(super) fn of(models: &Models, store: &str) -> Result<Self, Problem> {
+        let default_ms = models.store_info(store)?.options.ttl_ms;
         Ok(Self {
-            ms: now_ms(app),
+            ms: now_ms(models),
             default_ms,
         })
     }
@@ -67,8 +67,8 @@ impl Now {
     }
 }
 
-pub(super) fn now_ms(app: &App) -> u64 {
-    app.documents.database().env().clock.unix_ms()
+pub(super) fn now_ms(models: &Models) -> u64 {
+    models.now_ms()
 }
 
 /// `Expires`: an HTTP date.

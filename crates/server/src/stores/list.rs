@@ -1,21 +1,18 @@
 //! Keys in order, a page at a time, and how many there are.
 
-use std::sync::Arc;
-
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::Response;
 use hyper::StatusCode;
 use nexusbase_kv::View;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::open;
 use super::parameters::{
     ListParameters, PageParameters, PageQuestion, RangeParameters, StoreParameter, range_question,
 };
 use super::path::StorePath;
 use super::text::{Text, token};
-use crate::app::App;
+use crate::auth::{Models, Permit, Read};
 use crate::negotiate::json;
 use crate::observe::Deadline;
 use crate::openapi::StoreReadProblems;
@@ -110,17 +107,17 @@ pub(super) fn page(
     responses((status = 200, description = "A page of keys.", body = KeyPage), StoreReadProblems),
 )]
 pub(crate) async fn keys(
-    State(app): State<Arc<App>>,
+    permit: Permit<Read>,
     deadline: Deadline,
     StorePath(name): StorePath,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let question = PageQuestion::read(&app, &query.unwrap_or_default())?;
-    let work = move |app: &App, progress: &Progress| {
-        let store = open(app, &name)?;
+    let question = PageQuestion::read(permit.limits(), &query.unwrap_or_default())?;
+    let work = move |models: &Models, progress: &Progress| {
+        let store = models.store(&name)?;
         page(&*store, &question, progress)
     };
-    operation::read(&app, deadline, work).await
+    operation::read(permit, deadline, work).await
 }
 
 /// Count keys
@@ -133,15 +130,15 @@ pub(crate) async fn keys(
     responses((status = 200, description = "How many.", body = KeyCount), StoreReadProblems),
 )]
 pub(crate) async fn count(
-    State(app): State<Arc<App>>,
+    permit: Permit<Read>,
     deadline: Deadline,
     StorePath(name): StorePath,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let range = range_question(&query.unwrap_or_default())?;
-    let work = move |app: &App, _: &Progress| {
-        let count = open(app, &name)?.count(range)?;
+    let work = move |models: &Models, _: &Progress| {
+        let count = models.store(&name)?.count(range)?;
         json(StatusCode::OK, &KeyCount { count })
     };
-    operation::read(&app, deadline, work).await
+    operation::read(permit, deadline, work).await
 }

@@ -13,7 +13,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::text::from_token;
-use crate::app::App;
+use crate::config::Limits;
 use crate::problem::{Kind, Problem};
 use crate::query::Parameters;
 
@@ -146,12 +146,12 @@ pub(super) struct PageQuestion {
 }
 
 impl PageQuestion {
-    pub(super) fn read(app: &App, query: &str) -> Result<Self, Problem> {
+    pub(super) fn read(limits: &Limits, query: &str) -> Result<Self, Problem> {
         let parameters = Parameters::parse_with_bytes(query, PAGE, RANGE)?;
         let orders = [("asc", Direction::Forward), ("desc", Direction::Reverse)];
         let direction = parameters.word("order", &orders)?;
         let values = parameters.word("values", &[("true", true), ("false", false)])?;
-        let mut query = page(app, &parameters)?;
+        let mut query = page(limits, &parameters)?;
         query.direction = direction.unwrap_or(Direction::Forward);
         Ok(Self {
             query,
@@ -166,9 +166,9 @@ pub(super) fn range_question(query: &str) -> Result<KeyRange, Problem> {
 }
 
 /// The page that `parameters` ask for, in the order of the keys.
-pub(super) fn page(app: &App, parameters: &Parameters) -> Result<PageQuery, Problem> {
+pub(super) fn page(limits: &Limits, parameters: &Parameters) -> Result<PageQuery, Problem> {
     let limit = parameters.number("limit", 1)?;
-    let limit = limit.unwrap_or(app.limits.page_default);
+    let limit = limit.unwrap_or(limits.page_default);
     let after = match parameters.get("after") {
         None => None,
         Some(token) => Some(from_token(token).ok_or_else(|| {
@@ -177,7 +177,7 @@ pub(super) fn page(app: &App, parameters: &Parameters) -> Result<PageQuery, Prob
         })?),
     };
     Ok(PageQuery {
-        limit: limit.min(app.limits.page_max),
+        limit: limit.min(limits.page_max),
         after,
         ..PageQuery::new(range(parameters))
     })

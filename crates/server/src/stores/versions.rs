@@ -1,8 +1,6 @@
 //! Versions: states of a store that can be gone back to.
 
-use std::sync::Arc;
-
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::{IntoResponse, Response};
 use hyper::{HeaderMap, StatusCode, header};
 use nexusbase_kv::{Operation, Version};
@@ -19,8 +17,8 @@ use super::parameters::{
     StoredValue, VersionParameter,
 };
 use super::path::{StorePath, VersionKeyPath, VersionPath};
-use super::{check, open, url, versioned};
-use crate::app::App;
+use super::{check, url, versioned};
+use crate::auth::{Models, Permit, Read, Write};
 use crate::collections::no_parameters;
 use crate::negotiate::{json, put_header};
 use crate::observe::Deadline;
@@ -98,19 +96,19 @@ pub(crate) struct TakeVersion {
     ),
 )]
 pub(crate) async fn list(
-    State(app): State<Arc<App>>,
+    permit: Permit<Read>,
     deadline: Deadline,
     StorePath(name): StorePath,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let work = move |app: &App, _: &Progress| {
-        let store = open(app, &name)?;
+    let work = move |models: &Models, _: &Progress| {
+        let store = models.store(&name)?;
         let versions = versioned(&*store, Operation::ListVersions)?.versions()?;
         let versions = versions.into_iter().map(VersionDescription::from).collect();
         json(StatusCode::OK, &VersionList { versions })
     };
-    operation::read(&app, deadline, work).await
+    operation::read(permit, deadline, work).await
 }
 
 /// Take a version
@@ -130,19 +128,19 @@ pub(crate) async fn list(
     ),
 )]
 pub(crate) async fn take(
-    State(app): State<Arc<App>>,
+    permit: Permit<Write>,
     deadline: Deadline,
     StorePath(name): StorePath,
     RawQuery(query): RawQuery,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let work = move |app: &App, _: &Progress| {
+    let work = move |models: &Models, _: &Progress| {
         let wanted: TakeVersion = body.optional()?;
         if let Some(name) = &wanted.name {
             check(name, "name")?;
         }
-        let store = open(app, &name)?;
+        let store = models.store(&name)?;
         let note = wanted.note.unwrap_or_default();
         let versions = versioned(&*store, Operation::TakeVersion)?;
         let version = versions.take_version(wanted.name.as_deref(), &note)?;
@@ -151,7 +149,7 @@ pub(crate) async fn take(
         put_header(&mut response, header::LOCATION, &location);
         Ok(response)
     };
-    operation::write(&app, deadline, work).await
+    operation::write(permit, deadline, work).await
 }
 
 /// One version
@@ -167,18 +165,18 @@ pub(crate) async fn take(
     ),
 )]
 pub(crate) async fn info(
-    State(app): State<Arc<App>>,
+    permit: Permit<Read>,
     deadline: Deadline,
     VersionPath(name, id): VersionPath,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let work = move |app: &App, _: &Progress| {
-        let store = open(app, &name)?;
+    let work = move |models: &Models, _: &Progress| {
+        let store = models.store(&name)?;
         let version = versioned(&*store, Operation::ReadVersion)?.version(&id)?;
         json(StatusCode::OK, &VersionDescription::from(version))
     };
-    operation::read(&app, deadline, work).await
+    operation::read(permit, deadline, work).await
 }
 
 /// Delete a version
@@ -191,18 +189,18 @@ pub(crate) async fn info(
     responses((status = 204, description = "It is gone."), StoreWriteProblems),
 )]
 pub(crate) async fn remove(
-    State(app): State<Arc<App>>,
+    permit: Permit<Write>,
     deadline: Deadline,
     VersionPath(name, id): VersionPath,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let work = move |app: &App, _: &Progress| {
-        let store = open(app, &name)?;
+    let work = move |models: &Models, _: &Progress| {
+        let store = models.store(&name)?;
         versioned(&*store, Operation::DeleteVersion)?.delete_version(&id)?;
         Ok(StatusCode::NO_CONTENT.into_response())
     };
-    operation::write(&app, deadline, work).await
+    operation::write(permit, deadline, work).await
 }
 
 /// Go back to a version
@@ -221,18 +219,18 @@ pub(crate) async fn remove(
     ),
 )]
 pub(crate) async fn restore(
-    State(app): State<Arc<App>>,
+    permit: Permit<Write>,
     deadline: Deadline,
     VersionPath(name, id): VersionPath,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    let work = move |app: &App, _: &Progress| {
-        let store = open(app, &name)?;
+    let work = move |models: &Models, _: &Progress| {
+        let store = models.store(&name)?;
         let version = versioned(&*store, Operation::RestoreVersion)?.restore_version(&id)?;
         json(StatusCode::OK, &VersionDescription::from(version))
     };
-    operation::write(&app, deadline, work).await
+    operation::write(permit, deadline, work).await
 }
 
 /// List the keys of a version
@@ -247,18 +245,18 @@ pub(crate) async fn restore(
     responses((status = 200, description = "A page of keys.", body = KeyPage), StoreReadProblems),
 )]
 pub(crate) async fn keys(
-    State(app): State<Arc<App>>,
+    permit: Permit<Read>,
     deadline: Deadline,
     VersionPath(name, id): VersionPath,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let question = PageQuestion::read(&app, &query.unwrap_or_default())?;
-    let work = move |app: &App, progress: &Progress| {
-        let store = open(app, &name)?;
+    let question = PageQuestion::read(permit.limits(), &query.unwrap_or_default())?;
+    let work = move |models: &Models, progress: &Progress| {
+        let store = models.store(&name)?;
         let view = versioned(&*store, Operation::ReadVersion)?.at_version(&id)?;
         page(&*view, &question, progress)
     };
-    operation::read(&app, deadline, work).await
+    operation::read(permit, deadline, work).await
 }
 
 /// Get a value of a version
@@ -285,7 +283,7 @@ pub(crate) async fn keys(
     ),
 )]
 pub(crate) async fn key(
-    State(app): State<Arc<App>>,
+    permit: Permit<Read>,
     deadline: Deadline,
     VersionKeyPath(name, id, key): VersionKeyPath,
     RawQuery(query): RawQuery,
@@ -293,10 +291,10 @@ pub(crate) async fn key(
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
     let conditions = Conditions::read(&headers)?;
-    let work = move |app: &App, _: &Progress| {
-        let store = open(app, &name)?;
+    let work = move |models: &Models, _: &Progress| {
+        let store = models.store(&name)?;
         let view = versioned(&*store, Operation::ReadVersion)?.at_version(&id)?;
-        answer(view.entry(&key)?, &conditions, now_ms(app))
+        answer(view.entry(&key)?, &conditions, now_ms(models))
     };
-    operation::read(&app, deadline, work).await
+    operation::read(permit, deadline, work).await
 }

@@ -1,7 +1,7 @@
 //! Who is answered: this machine, and no page of a stranger.
 
 use nexusbase_db::Database;
-use nexusbase_server::{Limits, ServeError, Server, ServerConfig, Service};
+use nexusbase_server::{AdminKey, AuthMode, Limits, ServeError, Server, ServerConfig, Service};
 
 use crate::running::Running;
 
@@ -91,11 +91,11 @@ fn in_memory() -> Service {
     Service { db, stores }
 }
 
-fn bind(listen: &str, allow_remote: bool) -> Result<Server, ServeError> {
+fn bind(listen: &str, allow_remote: bool, auth: AuthMode) -> Result<Server, ServeError> {
     let config = ServerConfig {
         listen: listen.parse().unwrap(),
-        limits: Limits::default(),
         allow_remote,
+        auth,
         ..ServerConfig::default()
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -108,32 +108,52 @@ fn bind(listen: &str, allow_remote: bool) -> Result<Server, ServeError> {
 #[test]
 fn an_address_for_others_must_be_allowed() {
     for remote in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
-        let error = bind(remote, false).unwrap_err();
+        let error = bind(remote, false, AuthMode::Required).unwrap_err();
         assert!(matches!(error, ServeError::Remote { .. }));
         assert!(error.to_string().contains("allow_remote"), "{error}");
     }
-    assert!(bind("127.0.0.1:0", false).is_ok());
-    assert!(bind("0.0.0.0:0", true).is_ok());
+    assert!(bind("127.0.0.1:0", false, AuthMode::Required).is_ok());
+    assert!(bind("0.0.0.0:0", true, AuthMode::Required).is_ok());
     let taken = Running::start();
-    let error = bind(&taken.address.to_string(), false).unwrap_err();
+    let error = bind(&taken.address.to_string(), false, AuthMode::Required).unwrap_err();
     assert!(
         error.to_string().contains("another program listens there"),
         "{error}"
     );
 }
 
+/// Without authentication, nothing but this machine may reach the server, whatever else is allowed.
+#[test]
+fn without_authentication_only_this_machine_is_served() {
+    for (listen, allow_remote) in [
+        ("0.0.0.0:0", false),
+        ("0.0.0.0:0", true),
+        ("[::]:0", true),
+        ("127.0.0.1:0", true),
+    ] {
+        let error = bind(listen, allow_remote, AuthMode::Off).unwrap_err();
+        assert!(matches!(error, ServeError::Unprotected { .. }), "{error}");
+    }
+    assert!(bind("127.0.0.1:0", false, AuthMode::Off).is_ok());
+    // Nothing is open by accident.
+    assert_eq!(ServerConfig::default().auth, AuthMode::Required);
+}
+
 #[test]
 fn with_leave_any_host_is_answered() {
+    let secret = "an-admin-key-of-thirty-two-letters";
     let server = Running::configured(ServerConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
         allow_remote: true,
+        admin_key: Some(AdminKey::new(secret).unwrap()),
         ..ServerConfig::default()
     });
-    let headers = [("host", "db.example.com")];
+    let headers = [("host", "db.example.com"), ("x-api-key", secret)];
     server
         .request("GET", "/collections", &headers, b"")
         .expect(200);
     let headers = [
+        ("x-api-key", secret),
         ("host", "db.example.com"),
         ("origin", "https://db.example.com"),
     ];
@@ -141,6 +161,7 @@ fn with_leave_any_host_is_answered() {
         .request("PUT", "/collections/c", &headers, b"")
         .expect(201);
     let headers = [
+        ("x-api-key", secret),
         ("host", "db.example.com"),
         ("origin", "https://example.com"),
     ];

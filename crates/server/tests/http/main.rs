@@ -5,6 +5,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod access;
+mod api_keys;
 mod cors;
 mod docs_page;
 mod documents;
@@ -19,6 +21,7 @@ mod metrics;
 mod openapi;
 mod pages;
 mod problems;
+mod rates;
 mod running;
 mod service;
 mod shutdown;

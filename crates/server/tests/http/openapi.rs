@@ -9,7 +9,7 @@ use crate::running::Running;
 
 const METHODS: [&str; 7] = ["get", "put", "post", "delete", "patch", "options", "trace"];
 
-fn document(server: &Running) -> Value {
+pub(crate) fn document(server: &Running) -> Value {
     let reply = server.get("/openapi.json");
     assert_eq!(reply.header("content-type"), "application/json");
     assert_eq!(reply.body, nexusbase_server::openapi_json());
@@ -17,7 +17,7 @@ fn document(server: &Running) -> Value {
 }
 
 /// A path with something in place of its parameters.
-fn fill(path: &str) -> String {
+pub(crate) fn fill(path: &str) -> String {
     [
         ("{name}", "c"),
         ("{id}", "1"),
@@ -25,6 +25,7 @@ fn fill(path: &str) -> String {
         ("{store}", "s"),
         ("{key}", "k"),
         ("{version}", "1"),
+        ("{api_key}", "0123456789ab"),
     ]
     .iter()
     .fold(path.to_owned(), |path, (name, value)| {
@@ -89,7 +90,7 @@ fn description_and_router_agree() {
             "{route} is not described"
         );
     }
-    assert_eq!(routes.len(), 45, "{routes:#?}");
+    assert_eq!(routes.len(), 51, "{routes:#?}");
 }
 
 #[test]
@@ -120,6 +121,18 @@ fn the_description_is_complete() {
                 assert!(parameter["description"].is_string(), "{place}: {parameter}");
             }
             let responses = operation["responses"].as_object().unwrap();
+            let open = matches!(
+                path.as_str(),
+                "/health"
+                    | "/ready"
+                    | "/openapi.json"
+                    | "/docs"
+                    | "/docs/page.js"
+                    | "/docs/page.css"
+            );
+            assert_eq!(operation["security"].is_array(), !open, "{place}");
+            assert_eq!(responses.contains_key("401"), !open, "{place}");
+            assert_eq!(responses.contains_key("429"), !open, "{place}");
             assert!(
                 responses.keys().any(|status| status.starts_with('2')),
                 "{place}"

@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use nexusbase_db::{Database, Options};
 use nexusbase_io::sim::SimDisk;
 use nexusbase_io::{Clock, Env};
 use nexusbase_kv::MultiStore;
-use nexusbase_server::{Certificates, Limits, ServeError, Server, ServerConfig, Service};
+use nexusbase_server::{AuthMode, Certificates, Limits, ServeError, Server, ServerConfig, Service};
 use serde_json::Value;
 use tokio::sync::oneshot;
 use ureq::http::{HeaderMap, Request};
@@ -51,6 +52,7 @@ impl Running {
         Self::configured(ServerConfig {
             listen,
             limits,
+            auth: AuthMode::Off,
             ..ServerConfig::default()
         })
     }
@@ -278,6 +280,8 @@ pub(crate) struct GateClock {
     inner: Arc<dyn Clock>,
     state: Mutex<Gate>,
     changed: Condvar,
+    /// How far it runs ahead, in milliseconds.
+    ahead_ms: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -294,7 +298,13 @@ impl GateClock {
             inner: Env::os().clock,
             state: Mutex::default(),
             changed: Condvar::new(),
+            ahead_ms: AtomicU64::new(0),
         }
+    }
+
+    /// Time goes by.
+    pub(crate) fn advance(&self, ms: u64) {
+        self.ahead_ms.fetch_add(ms, Ordering::SeqCst);
     }
 
     /// Commits wait from now on.
@@ -345,7 +355,7 @@ impl Clock for GateClock {
         if state.commits_wait {
             self.wait_while(state, |state| state.commits_wait);
         }
-        self.inner.unix_ms()
+        self.inner.unix_ms() + self.ahead_ms.load(Ordering::SeqCst)
     }
 
     fn monotonic(&self) -> Duration {
@@ -358,6 +368,6 @@ impl Clock for GateClock {
             Some(n) if *n > 1 => *n -= 1,
             _ => {}
         }
-        self.inner.monotonic()
+        self.inner.monotonic() + Duration::from_millis(self.ahead_ms.load(Ordering::SeqCst))
     }
 }

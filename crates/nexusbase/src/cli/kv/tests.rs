@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use nexusbase::Database;
 use nexusbase::kv::standard;
-use nexusbase_server::{ServerConfig, Service};
+use nexusbase_server::{AuthMode, ServerConfig, Service};
 use serde_json::{Value, json};
 
 use super::access::Kv;
@@ -108,6 +108,7 @@ fn server() -> Server {
     let stores = standard(&db, Path::new("data")).unwrap();
     let config = ServerConfig {
         listen: ([127, 0, 0, 1], 0).into(),
+        auth: AuthMode::Off,
         ..ServerConfig::default()
     };
     let (ready, address) = std::sync::mpsc::channel();
@@ -127,7 +128,7 @@ fn server() -> Server {
         });
     });
     let address = address.recv().unwrap();
-    Server::new(Client::new(&format!("http://{address}")).unwrap())
+    Server::new(Client::new(&format!("http://{address}"), None).unwrap())
 }
 
 /// Tries the same on a folder and on a server.

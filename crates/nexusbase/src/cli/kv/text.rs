@@ -77,7 +77,7 @@ pub(super) fn milliseconds(time: Duration) -> u64 {
 }
 
 /// When that is, for people; in UTC.
-pub(super) fn time(unix_ms: u64) -> String {
+pub(in crate::cli) fn time(unix_ms: u64) -> String {
     let ms = i64::try_from(unix_ms).unwrap_or(i64::MAX);
     let time = nexusbase::bson::DateTime::from_millis(ms / 1000 * 1000);
     time.try_to_rfc3339_string()

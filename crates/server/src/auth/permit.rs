@@ -1,0 +1,340 @@
+//! From a caller to the models.
+//!
+//! The models lie in a [`Vault`], whose inside only this file sees. A [`Permit`] is what opens it:
+//! it is made only by its extractor, from a caller whose role suffices for its level. What a permit
+//! gives is [`Models`], which look up each name in the caller's scopes before they give what is
+//! under it.
+
+use std::marker::PhantomData;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use hyper::http::request::Parts;
+use nexusbase_db::Transaction;
+use nexusbase_documents::store::{Collection, CollectionInfo};
+use nexusbase_documents::{Documents, Error};
+use nexusbase_kv::{
+    Capabilities, CheckMode, CheckReport, CopyProgress, CopyReport, CreateOptions, MultiStore,
+    Store, StoreInfo, StoreOptions, Subscription,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::record::Role;
+use super::{App, Caller, Keyring};
+use crate::config::Limits;
+use crate::metrics::Present;
+use crate::operation::busy;
+use crate::problem::{Kind, Problem};
+use crate::query::percent_text;
+use crate::server::Service;
+
+/// The models, locked away.
+#[derive(Debug)]
+pub(crate) struct Vault {
+    documents: Documents,
+    stores: Arc<dyn MultiStore>,
+}
+
+impl Vault {
+    pub(crate) fn new(service: &Service) -> Self {
+        Self {
+            documents: Documents::new(&service.db),
+            stores: Arc::clone(&service.stores),
+        }
+    }
+
+    /// Whether the database accepts no more writes.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.documents.database().stopped().is_some()
+    }
+
+    /// The newest visible commit.
+    pub(crate) fn index(&self) -> u64 {
+        self.documents.database().snapshot().index().get()
+    }
+}
+
+/// What somebody wants to do.
+pub(crate) trait Level: Send + Sync + 'static {
+    /// The least role that may.
+    const ROLE: Role;
+}
+
+/// A level that may change something.
+pub(crate) trait Change: Level {}
+
+/// Look at data.
+#[derive(Debug)]
+pub(crate) enum Read {}
+/// Change data.
+#[derive(Debug)]
+pub(crate) enum Write {}
+/// Manage keys.
+#[derive(Debug)]
+pub(crate) enum Admin {}
+
+impl Level for Read {
+    const ROLE: Role = Role::Read;
+}
+impl Level for Write {
+    const ROLE: Role = Role::Write;
+}
+impl Level for Admin {
+    const ROLE: Role = Role::Admin;
+}
+impl Change for Write {}
+impl Change for Admin {}
+
+/// The proof that a caller's role suffices. There is no other way to [`Models`].
+#[derive(Debug)]
+pub(crate) struct Permit<L> {
+    models: Models,
+    level: PhantomData<fn() -> L>,
+}
+
+impl<L: Level> FromRequestParts<App> for Permit<L> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, app).await?;
+        if caller.role() < L::ROLE {
+            let (has, needed) = (caller.role().as_str(), L::ROLE.as_str());
+            let detail =
+                format!("this needs a key with the role {needed}, and the one that came has {has}");
+            return Err(Problem::new(Kind::Forbidden, detail).with("role", needed));
+        }
+        let models = Models {
+            app: Arc::clone(app),
+            caller,
+        };
+        models.check_path(parts.uri.path())?;
+        Ok(Self {
+            models,
+            level: PhantomData,
+        })
+    }
+}
+
+impl<L> Permit<L> {
+    /// The models, for an operation.
+    pub(crate) fn into_models(self) -> Models {
+        self.models
+    }
+
+    /// The models. What blocks belongs into an [`operation`](crate::operation).
+    pub(crate) const fn models(&self) -> &Models {
+        &self.models
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.models.app.limits
+    }
+
+    /// The turn of who changes what a store was told.
+    pub(crate) fn options_turn(&self) -> &Arc<Semaphore> {
+        &self.models.app.options_turn
+    }
+}
+
+/// What a caller can reach.
+#[derive(Clone, Debug)]
+pub(crate) struct Models {
+    app: App,
+    caller: Caller,
+}
+
+/// Scopes.
+impl Models {
+    /// Refuses a request for what is not the caller's business, by its path: before its body is
+    /// read. What it reaches in the end is looked up again.
+    fn check_path(&self, path: &str) -> Result<(), Problem> {
+        let mut segments = path.split('/').skip(1);
+        let (noun, name) = (segments.next(), segments.next());
+        // What is no name is for the handler to say.
+        let Some(name) = name.and_then(|name| percent_text(name, "the path").ok()) else {
+            return Ok(());
+        };
+        match noun {
+            Some("collections") => self.check_collection(&name),
+            Some("stores") => self.check_store_name(&name),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_collection(&self, name: &str) -> Result<(), Problem> {
+        if self.caller.covers_collection(name) {
+            return Ok(());
+        }
+        Err(out_of_scope("collection", name))
+    }
+
+    fn check_store_name(&self, name: &str) -> Result<(), Problem> {
+        if self.caller.covers_store(name) {
+            return Ok(());
+        }
+        Err(out_of_scope("store", name))
+    }
+}
+
+/// Documents.
+impl Models {
+    /// A collection that the caller may work on.
+    pub(crate) fn collection(&self, name: &str) -> Result<Collection, Problem> {
+        self.check_collection(name)?;
+        Ok(self.app.vault.documents.collection(name)?)
+    }
+
+    /// Those collections that the caller may know of.
+    pub(crate) fn collections(&self) -> Result<Vec<CollectionInfo>, Problem> {
+        let mut all = self.app.vault.documents.list()?;
+        all.retain(|info| self.caller.covers_collection(&info.name));
+        Ok(all)
+    }
+
+    /// Runs `work`, on collections that the caller has got, in one transaction.
+    pub(crate) fn transact<T>(
+        &self,
+        work: impl FnMut(&mut Transaction) -> Result<T, Error>,
+    ) -> Result<T, Problem> {
+        Ok(self.app.vault.documents.transact(work)?)
+    }
+}
+
+/// Stores.
+impl Models {
+    /// All stores, for a caller that may work on these.
+    fn stores(&self, names: &[&str]) -> Result<&dyn MultiStore, Problem> {
+        for name in names {
+            self.check_store_name(name)?;
+        }
+        Ok(&*self.app.vault.stores)
+    }
+
+    pub(crate) fn store(&self, name: &str) -> Result<Arc<dyn Store>, Problem> {
+        Ok(self.stores(&[name])?.open(name)?)
+    }
+
+    pub(crate) fn store_info(&self, name: &str) -> Result<StoreInfo, Problem> {
+        Ok(self.stores(&[name])?.info(name)?)
+    }
+
+    /// Those stores that the caller may know of.
+    pub(crate) fn store_list(&self) -> Result<Vec<StoreInfo>, Problem> {
+        let mut all = self.app.vault.stores.list()?;
+        all.retain(|info| self.caller.covers_store(&info.name));
+        Ok(all)
+    }
+
+    pub(crate) fn create_store(&self, name: &str, options: &CreateOptions) -> Result<(), Problem> {
+        self.stores(&[name])?.create(name, options)?;
+        Ok(())
+    }
+
+    pub(crate) fn drop_store(&self, name: &str) -> Result<(), Problem> {
+        Ok(self.stores(&[name])?.drop_store(name)?)
+    }
+
+    pub(crate) fn rename_store(&self, from: &str, to: &str) -> Result<(), Problem> {
+        Ok(self.stores(&[from, to])?.rename(from, to)?)
+    }
+
+    pub(crate) fn copy_store(
+        &self,
+        from: &str,
+        to: &str,
+        engine: Option<&str>,
+        progress: &mut dyn FnMut(CopyProgress) -> ControlFlow<()>,
+    ) -> Result<CopyReport, Problem> {
+        Ok(self.stores(&[from, to])?.copy(from, to, engine, progress)?)
+    }
+
+    pub(crate) fn check_store(&self, name: &str, mode: CheckMode) -> Result<CheckReport, Problem> {
+        Ok(self.stores(&[name])?.check(name, mode)?)
+    }
+
+    pub(crate) fn set_store_options(
+        &self,
+        name: &str,
+        options: &StoreOptions,
+    ) -> Result<(), Problem> {
+        Ok(self.stores(&[name])?.set_options(name, options)?)
+    }
+
+    /// What happens to a store, or to all; of all, those that the caller may not know of are among
+    /// them: see [`Models::covers_store`].
+    pub(crate) fn subscribe(&self, store: Option<&str>) -> Result<Subscription, Problem> {
+        let stores = self.stores(store.as_slice())?;
+        Ok(stores.events().subscribe(store))
+    }
+
+    pub(crate) fn covers_store(&self, name: &str) -> bool {
+        self.caller.covers_store(name)
+    }
+
+    /// The engines: names, and what they can do.
+    pub(crate) fn engines(&self) -> Vec<(String, Capabilities)> {
+        let engines = self.app.vault.stores.engines();
+        let describe = |engine: &Arc<dyn nexusbase_kv::Engine>| {
+            (engine.name().to_owned(), engine.capabilities())
+        };
+        engines.iter().map(describe).collect()
+    }
+
+    pub(crate) fn default_engine(&self) -> Option<String> {
+        self.app.vault.stores.default_engine()
+    }
+}
+
+/// Keys, and what is no data.
+impl Models {
+    /// The keys, for who manages them.
+    pub(crate) fn keyring(&self) -> Result<&Keyring, Problem> {
+        if self.caller.role() < Role::Admin {
+            let detail = "keys are managed with a key that has the role admin";
+            return Err(Problem::new(Kind::Forbidden, detail).with("role", Role::Admin.as_str()));
+        }
+        Ok(&self.app.auth.keyring)
+    }
+
+    /// Whether the caller would be let in now, too.
+    pub(crate) fn is_current(&self) -> bool {
+        self.caller.is_current(&self.app.auth)
+    }
+
+    /// The places of operations.
+    pub(crate) fn operation_places(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.app.operations)
+    }
+
+    /// Counts an operation that waits for its place until the value is dropped.
+    pub(crate) fn waiting_operation(&self) -> Present {
+        self.app.metrics.waiting_operation()
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.app.clock.unix_ms()
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.app.stopping.borrow()
+    }
+
+    /// Hears when the server stops.
+    pub(crate) fn until_stopping(&self) -> watch::Receiver<bool> {
+        self.app.stopping.subscribe()
+    }
+
+    /// A place among the streams of events.
+    pub(crate) fn stream_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let place = Arc::clone(&self.app.streams).try_acquire_owned();
+        place.map_err(|_| busy("too many streams of events are open"))
+    }
+}
+
+/// The caller has no business with that, whether it exists or not.
+fn out_of_scope(what: &str, name: &str) -> Problem {
+    let detail = format!("the key that came is not for the {what} {name:?}");
+    let problem = Problem::new(Kind::Forbidden, detail);
+    problem.with("scope", format!("{what}s/{name}"))
+}
