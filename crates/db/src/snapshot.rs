@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use nexusbase_forest::{Cursor, Direction, Forest, KeyRange, RangeSum, Seqno, TreeId};
+use nexusbase_forest::{
+    self as forest, Cursor, Direction, Forest, KeyRange, RangeSum, Seqno, TreeId,
+};
 use nexusbase_log::{Index, Watermark};
 use parking_lot::Mutex;
 
 use crate::error::ReadError;
 use crate::kept::Kept;
-use crate::view::{Scan, View};
+use crate::view::{COUNTED_ROWS, Scan, View};
 
 /// The indices that are being read.
 #[derive(Debug, Default)]
@@ -125,6 +127,22 @@ impl Snapshot {
     }
 }
 
+impl Snapshot {
+    /// Counts up to [`COUNTED_ROWS`] rows, and beyond them asks the forest.
+    fn estimate_rows(&self, tree: TreeId, range: &KeyRange) -> Result<u64, ReadError> {
+        let mut cursor = self.cursor(tree, range.clone(), Direction::Forward)?;
+        let mut rows = 0;
+        while rows < COUNTED_ROWS as u64 && cursor.advance().map_err(forest::ReadError::from)? {
+            rows += 1;
+        }
+        if rows < COUNTED_ROWS as u64 {
+            return Ok(rows);
+        }
+        let estimate = self.forest.estimate(tree, range, Seqno::new(self.index))?;
+        Ok(estimate.max(rows))
+    }
+}
+
 impl Drop for Snapshot {
     fn drop(&mut self) {
         match &self.hold {
@@ -135,6 +153,18 @@ impl Drop for Snapshot {
 }
 
 impl View for Snapshot {
+    fn as_snapshot(&self) -> Option<&Snapshot> {
+        Some(self)
+    }
+
+    fn estimate(&self, tree: TreeId, range: &KeyRange) -> Result<u64, ReadError> {
+        match self.estimate_rows(tree, range) {
+            // A tree that is not there, or not yet, has no rows.
+            Err(ReadError::Forest(forest::ReadError::UnknownTree { .. })) => Ok(0),
+            estimate => estimate,
+        }
+    }
+
     fn get(&self, tree: TreeId, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         Ok(self.forest.get(tree, key, Seqno::new(self.index))?)
     }

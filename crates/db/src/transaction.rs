@@ -416,6 +416,10 @@ impl Transaction {
 }
 
 impl View for Transaction {
+    fn estimate(&self, tree: TreeId, range: &KeyRange) -> Result<u64, ReadError> {
+        self.snapshot.estimate(tree, range)
+    }
+
     fn get(&self, tree: TreeId, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         match self.writes.get(tree, key) {
             Some(own @ Write::Merge(..)) => {

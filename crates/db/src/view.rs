@@ -6,6 +6,10 @@ use nexusbase_log::Index;
 
 use crate::catalog;
 use crate::error::ReadError;
+use crate::snapshot::Snapshot;
+
+/// How many rows an [estimate](View::estimate) counts one by one.
+pub(crate) const COUNTED_ROWS: usize = 64;
 
 /// One state of all trees.
 ///
@@ -25,6 +29,26 @@ pub trait View {
         range: KeyRange,
         direction: Direction,
     ) -> Result<Scan<'_>, ReadError>;
+
+    /// The snapshot that this is, if it is one and shows nothing beside it: its
+    /// [cursors](Snapshot::cursor) lend rows instead of copying them.
+    fn as_snapshot(&self) -> Option<&Snapshot> {
+        None
+    }
+
+    /// About how many rows `range` has, without reading them all and without remembering that
+    /// anything was read. Up to some dozen rows it is exact; beyond, it is what
+    /// [`Forest::estimate`](nexusbase_forest::Forest::estimate) says of it. A transaction's own
+    /// writes do not count. What can do neither counts no further than those.
+    fn estimate(&self, tree: TreeId, range: &KeyRange) -> Result<u64, ReadError> {
+        let mut rows = 0;
+        let scan = self.scan(tree, range.clone(), Direction::Forward)?;
+        for row in scan.take(COUNTED_ROWS) {
+            row?;
+            rows += 1;
+        }
+        Ok(rows)
+    }
 
     /// The tree called `name`, if there is one.
     fn tree(&self, name: &str) -> Result<Option<TreeId>, ReadError> {

@@ -1,33 +1,51 @@
 //! Queries: from a filter, an order and a page to documents.
 //!
-//! 1. `bounds` turns the filter's conjuncts on a path into ranges of keys.
-//! 2. `plan` picks one access: by `_id`, by an index, or the whole collection; and says whether
-//!    that access gives the order asked for.
-//! 3. `answers` reads, checks every document against the whole filter, sorts in bounded memory
-//!    where the access does not give the order, skips and limits.
+//! 1. `bounds` turns the filter's conjuncts on a path into ranges of values (`interval`), and
+//!    `index_scan` those of an index's parts into ranges of its rows, if the index holds every
+//!    document asked for (`implies`).
+//! 2. `plan` lists every access that could answer, `order` says which of them give the order
+//!    asked for, `cost` what they would cost, and the cheapest is taken.
+//! 3. `reader` walks through its rows (`rows`), and checks every document against the whole
+//!    filter, in place. `answers` sorts in bounded memory where the access does not give the
+//!    order, skips, limits and projects; `count` and `distinct` do without documents where they
+//!    can.
 //!
 //! What it promises: the access changes the cost, never the answer. Pages by [`Cursor`] show each
 //! document that was there all the time exactly once, whatever is written meanwhile.
 
 mod answers;
 mod bounds;
+mod cost;
+mod count;
 mod cursor;
+mod distinct;
+mod explain;
+mod implies;
+mod index_scan;
+mod interval;
+mod order;
 mod plan;
+mod reader;
+mod rows;
 
+use std::fmt;
 use std::sync::Arc;
 
-use bson::raw::{RawDocument, RawDocumentBuf};
+use bson::raw::{RawBson, RawDocument, RawDocumentBuf};
 use nexusbase_db::View;
 use nexusbase_io::Clock;
 
+use self::plan::Question;
+use self::reader::Place;
 use crate::filter::Filter;
+use crate::path::Path;
 use crate::projection::Projection;
 use crate::sort::Sort;
 use crate::store::{Definition, Error};
 
 pub use answers::Answers;
 pub use cursor::{Cursor, CursorError};
-pub use plan::{Access, Explain, SortKind};
+pub use explain::{Access, Explain, PartBounds, PlanStep, Rejected, SortKind};
 
 /// What is asked of a collection.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +62,30 @@ pub struct Query {
     pub after: Option<Cursor>,
     /// Which fields; the default is all.
     pub projection: Option<Projection>,
+    /// How to find them; the default is whatever is thought to be cheapest.
+    pub hint: Option<Hint>,
+}
+
+/// Which way to find documents, against the choice that would be made. It changes the cost, never
+/// the answer: a way that could miss a document is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// Through the whole collection.
+    Collection,
+    /// By the index of this name.
+    Index(Box<str>),
+    /// By the plan of this number, as [`Explain`] counts them for the same query and state.
+    Number(usize),
+}
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Collection => f.write_str("the whole collection"),
+            Self::Index(name) => write!(f, "the index {name:?}"),
+            Self::Number(number) => write!(f, "plan {number}"),
+        }
+    }
 }
 
 impl Query {
@@ -90,21 +132,95 @@ impl Query {
         self.projection = Some(Projection::parse(fields)?);
         Ok(self)
     }
+
+    /// The same, found in the way that `hint` names.
+    #[must_use]
+    pub fn hint(mut self, hint: Hint) -> Self {
+        self.hint = Some(hint);
+        self
+    }
+
+    fn question(&self) -> Question<'_> {
+        Question {
+            filter: &self.filter,
+            sort: self.sort.as_ref(),
+            limit: self.limit.map(|limit| limit.saturating_add(self.skip)),
+            hint: self.hint.as_ref(),
+            count: false,
+        }
+    }
 }
 
-/// Answers `query` from a state of the database.
-pub(crate) fn find<'v>(
-    view: &'v dyn View,
-    clock: &Arc<dyn Clock>,
-    collection: &str,
-    definition: Option<Arc<Definition>>,
-    query: &Query,
-) -> Result<Answers<'v>, Error> {
-    let Some(definition) = definition else {
-        return Ok(Answers::none(clock));
-    };
-    let plan = plan::choose(view, &definition, query)?;
-    Answers::start(view, clock, collection, definition.data, plan, query)
+/// A collection in a state of the database.
+pub(crate) struct State<'v> {
+    pub(crate) view: &'v dyn View,
+    pub(crate) collection: Arc<str>,
+    /// None: there is no such collection.
+    pub(crate) definition: Option<Arc<Definition>>,
+}
+
+impl<'v> State<'v> {
+    fn place(&self, definition: &Definition) -> Place<'v> {
+        Place {
+            view: self.view,
+            collection: Arc::clone(&self.collection),
+            data: definition.data,
+        }
+    }
+
+    /// The documents that `query` asks for.
+    pub(crate) fn find(&self, clock: &Arc<dyn Clock>, query: &Query) -> Result<Answers<'v>, Error> {
+        let Some(definition) = &self.definition else {
+            return Ok(Answers::none(clock));
+        };
+        let started = clock.monotonic();
+        if let (Some(after), Some(sort)) = (&query.after, &query.sort) {
+            after.check(&self.collection, query, sort)?;
+        }
+        let choice = plan::choose(self.view, definition, &query.question())?;
+        Answers::start(&self.place(definition), clock, choice, query, started)
+    }
+
+    /// How many documents match `filter`.
+    pub(crate) fn count(&self, filter: &Filter, hint: Option<&Hint>) -> Result<u64, Error> {
+        let Some(definition) = &self.definition else {
+            return Ok(0);
+        };
+        let question = Question {
+            filter,
+            sort: None,
+            limit: None,
+            hint,
+            count: true,
+        };
+        let choice = plan::choose(self.view, definition, &question)?;
+        count::count(self.place(definition), choice.plan(), filter)
+    }
+
+    /// The different values that the documents which match `filter` have under `path`.
+    pub(crate) fn distinct(
+        &self,
+        path: &Path,
+        filter: &Filter,
+        hint: Option<&Hint>,
+    ) -> Result<Vec<RawBson>, Error> {
+        let Some(definition) = &self.definition else {
+            return Ok(Vec::new());
+        };
+        let question = Question {
+            filter,
+            sort: None,
+            limit: None,
+            hint,
+            count: false,
+        };
+        let mut choice = plan::choose(self.view, definition, &question)?;
+        if hint.is_none() {
+            let skips = |plan: &plan::Plan| distinct::skips(plan, path, filter);
+            choice.chosen = choice.plans.iter().position(skips).unwrap_or(choice.chosen);
+        }
+        distinct::distinct(self.place(definition), choice.plan(), filter, path)
+    }
 }
 
 /// A document as it was stored; anything else is damage.

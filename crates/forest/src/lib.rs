@@ -27,6 +27,7 @@ mod compaction;
 mod count;
 mod cursor;
 mod error;
+mod estimate;
 mod flush;
 mod forest;
 #[cfg(feature = "fuzzing")]

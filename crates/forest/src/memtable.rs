@@ -31,7 +31,7 @@ use self::node::Target;
 use self::tree::{Growth, Tree};
 use crate::mutation::RowChange;
 use crate::row::Cell;
-use crate::{Seqno, TreeKind};
+use crate::{KeyRange, Seqno, TreeKind};
 
 /// What the allocations behind a row's key and value take beside them. Both are mostly slices of
 /// a log entry, which also has other parts.
@@ -216,6 +216,11 @@ impl Memtable {
     /// A cursor over all rows.
     pub(crate) fn cursor(self: &Arc<Self>) -> MemtableCursor {
         MemtableCursor::new(Arc::clone(self))
+    }
+
+    /// About how many versions `range` has, tombstones included.
+    pub(crate) fn estimate(&self, range: &KeyRange) -> u64 {
+        self.tree.estimate(range)
     }
 
     /// How many versions there are, tombstones included.

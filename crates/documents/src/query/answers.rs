@@ -1,22 +1,30 @@
-//! Reading what a plan found.
+//! Documents in the order asked for: skipped, limited, cut down to the fields asked for.
+//!
+//! Where the access gives the order, documents are read as they are asked for. Where it does not,
+//! everything that matches is read and sorted in bounded memory: the first documents are kept,
+//! and of those beyond [`KEPT_BYTES`] only the sort keys, which end with the `_id`; they are read
+//! again when it is their turn, from the same state.
 
-use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bson::raw::{RawDocument, RawDocumentBuf};
-use nexusbase_db::{Bytes, Direction, KeyRange, Scan, TreeId, View};
 use nexusbase_io::Clock;
 
+use super::Query;
 use super::cursor::{self, Cursor};
-use super::plan::{Access, Explain, IndexAccess, Plan, SortKind};
-use super::{Query, stored_document};
+use super::explain::{Explain, SortKind, Work};
+use super::order;
+use super::plan::{Access, Choice};
+use super::reader::{Place, ReadCounts, Reader, read};
 use crate::filter::Filter;
 use crate::projection::Projection;
 use crate::sort::{SORT_MEMORY_BYTES_MAX, Sort, TopK};
 use crate::store::Error;
-use crate::store::index::row::rows;
-use crate::value::key::split_first;
+use crate::value::key::{Direction, invert, split_first_directed};
+
+/// How many bytes of documents are kept while sorting.
+const KEPT_BYTES: usize = 16 * 1024 * 1024;
 
 /// The documents that a query asked for, one by one, and how they were found.
 ///
@@ -31,17 +39,22 @@ pub struct Answers<'v> {
     /// How the next page would continue: what was asked, in which order.
     paging: Option<(u32, Sort)>,
     last_key: Option<Vec<u8>>,
-    explain: Explain,
+    /// How documents are found; none if there is no collection.
+    choice: Option<Choice>,
+    returned: u64,
     clock: Arc<dyn Clock>,
     started: Duration,
 }
 
 enum Source<'v> {
-    /// As the access gives them.
-    Stream(Reader<'v>),
-    /// Sorted already.
+    Nothing,
+    /// As the access gives them; those up to this sort key were on the page before.
+    Stream(Box<Reader<'v>>, Option<Vec<u8>>),
+    /// In order: sort keys, and the documents as far as they were kept.
     Sorted {
-        documents: std::vec::IntoIter<(Box<[u8]>, RawDocumentBuf)>,
+        place: Place<'v>,
+        sort: Sort,
+        documents: std::vec::IntoIter<(Box<[u8]>, Option<RawDocumentBuf>)>,
         read: ReadCounts,
     },
 }
@@ -49,45 +62,46 @@ enum Source<'v> {
 impl<'v> Answers<'v> {
     pub(crate) fn none(clock: &Arc<dyn Clock>) -> Self {
         Self {
-            source: Source::Sorted {
-                documents: Vec::new().into_iter(),
-                read: ReadCounts::default(),
-            },
+            source: Source::Nothing,
             skip: 0,
             left: 0,
             projection: None,
             filter: Filter::default(),
             paging: None,
             last_key: None,
-            explain: new_explain(Access::Collection, SortKind::None),
+            choice: None,
+            returned: 0,
             clock: Arc::clone(clock),
             started: clock.monotonic(),
         }
     }
 
     pub(crate) fn start(
-        view: &'v dyn View,
+        place: &Place<'v>,
         clock: &Arc<dyn Clock>,
-        collection: &str,
-        data: TreeId,
-        plan: Plan,
+        choice: Choice,
         query: &Query,
+        started: Duration,
     ) -> Result<Self, Error> {
-        let started = clock.monotonic();
-        if let (Some(after), Some(sort)) = (&query.after, &query.sort) {
-            after.check(collection, query, sort)?;
-        }
-        let explain = new_explain(plan.access.clone(), plan.sort);
-        let in_memory = plan.sort == SortKind::InMemory;
-        let reader = Reader::new(view, collection, data, plan, query);
+        let plan = choice.plan();
+        let after = query.after.as_ref().zip(query.sort.as_ref());
         let source = match &query.sort {
-            Some(sort) if in_memory => sorted(reader, sort, query)?,
-            _ => Source::Stream(reader),
+            Some(sort) if plan.sort == SortKind::InMemory => {
+                let reader = Reader::new(place.clone(), plan, &query.filter, None);
+                sorted(place.clone(), reader, sort, query)?
+            }
+            _ => {
+                let start = after.and_then(|(after, sort)| start_row(&plan.access, sort, after));
+                let start = start.as_deref();
+                let reader = Reader::new(place.clone(), plan, &query.filter, start);
+                let before = after.map(|(after, _)| after.key.clone());
+                Source::Stream(Box::new(reader), before)
+            }
         };
         let positional = query.projection.as_ref();
         let positional = positional.is_some_and(Projection::is_positional);
         let paging = query.sort.clone().map(|sort| {
-            let question = cursor::question(collection, query, &sort);
+            let question = cursor::question(&place.collection, query, &sort);
             (question, sort)
         });
         Ok(Self {
@@ -102,7 +116,8 @@ impl<'v> Answers<'v> {
             },
             paging,
             last_key: None,
-            explain,
+            choice: Some(choice),
+            returned: 0,
             clock: Arc::clone(clock),
             started,
         })
@@ -111,16 +126,20 @@ impl<'v> Answers<'v> {
     /// How the documents so far were found.
     #[must_use]
     pub fn explain(&self) -> Explain {
-        let mut explain = self.explain.clone();
-        let read = match &self.source {
-            Source::Stream(reader) => reader.read,
-            Source::Sorted { read, .. } => *read,
+        let Some(choice) = &self.choice else {
+            return Explain::nothing();
         };
-        explain.index_rows_read = read.index_rows;
-        explain.documents_read = read.documents;
         let elapsed = self.clock.monotonic().saturating_sub(self.started);
-        explain.micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        explain
+        let work = Work {
+            read: match &self.source {
+                Source::Nothing => ReadCounts::default(),
+                Source::Stream(reader, _) => reader.read(),
+                Source::Sorted { read, .. } => *read,
+            },
+            returned: self.returned,
+            micros: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+        };
+        Explain::new(choice, work)
     }
 
     /// Where the next page starts: behind the last document returned. None before the first one,
@@ -139,28 +158,37 @@ impl<'v> Answers<'v> {
             return Ok(None);
         }
         loop {
-            let document = match &mut self.source {
-                Source::Stream(reader) => reader.next()?,
-                Source::Sorted { documents, .. } => documents.next().map(|(_, document)| document),
+            let mut out = Outlet {
+                skip: self.skip > 0,
+                projection: self.projection.as_ref(),
+                filter: &self.filter,
+                sort: self.paging.as_ref().map(|(_, sort)| sort),
+                last_key: &mut self.last_key,
             };
-            let Some(document) = document else {
-                return Ok(None);
+            let next = match &mut self.source {
+                Source::Nothing => None,
+                Source::Stream(reader, before) => stream_next(reader, before, &mut out)?,
+                Source::Sorted {
+                    place,
+                    sort,
+                    documents,
+                    read,
+                } => match documents.next() {
+                    None => None,
+                    Some((key, kept)) => {
+                        Some(sorted_next(place, sort, &key, kept, read, &mut out)?)
+                    }
+                },
             };
-            if self.skip > 0 {
-                self.skip -= 1;
-                continue;
+            match next {
+                None => return Ok(None),
+                Some(None) => self.skip -= 1,
+                Some(Some(document)) => {
+                    self.left -= 1;
+                    self.returned += 1;
+                    return Ok(Some(document));
+                }
             }
-            self.left -= 1;
-            self.explain.documents_returned += 1;
-            if let Some((_, sort)) = &self.paging {
-                let mut key = Vec::new();
-                sort.key(&document, &mut key)?;
-                self.last_key = Some(key);
-            }
-            return Ok(Some(match &self.projection {
-                Some(projection) => projection.apply_matched(&document, &self.filter)?,
-                None => document,
-            }));
         }
     }
 }
@@ -176,221 +204,161 @@ impl Iterator for Answers<'_> {
 impl std::fmt::Debug for Answers<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Answers")
-            .field("explain", &self.explain)
+            .field("explain", &self.explain())
             .finish_non_exhaustive()
     }
 }
 
-const fn new_explain(access: Access, sort: SortKind) -> Explain {
-    Explain {
-        access,
-        sort,
-        index_rows_read: 0,
-        documents_read: 0,
-        documents_returned: 0,
-        micros: 0,
+/// What becomes of a document.
+struct Outlet<'a> {
+    /// Nothing.
+    skip: bool,
+    projection: Option<&'a Projection>,
+    /// What the documents match, if the projection asks for it.
+    filter: &'a Filter,
+    sort: Option<&'a Sort>,
+    /// Where its sort key goes.
+    last_key: &'a mut Option<Vec<u8>>,
+}
+
+impl Outlet<'_> {
+    fn returned(&self, document: &RawDocument) -> Result<RawDocumentBuf, Error> {
+        Ok(match self.projection {
+            Some(projection) => projection.apply_matched(document, self.filter)?,
+            None => document.to_owned(),
+        })
     }
+}
+
+/// The next document of a stream; a document that is skipped is none.
+fn stream_next(
+    reader: &mut Reader<'_>,
+    before: &mut Option<Vec<u8>>,
+    out: &mut Outlet<'_>,
+) -> Result<Option<Option<RawDocumentBuf>>, Error> {
+    loop {
+        let next = reader.next_with(|_, document| {
+            if before.is_none() && out.skip {
+                return Ok(Some(None));
+            }
+            if let Some(sort) = out.sort {
+                let mut key = out.last_key.take().unwrap_or_default();
+                key.clear();
+                sort.key(document, &mut key)?;
+                if before.as_ref().is_some_and(|before| key <= *before) {
+                    return Ok(None);
+                }
+                *out.last_key = Some(key);
+            }
+            // All that follow come later in the order, too.
+            *before = None;
+            if out.skip {
+                return Ok(Some(None));
+            }
+            Ok(Some(Some(out.returned(document)?)))
+        })?;
+        match next {
+            None => return Ok(None),
+            // It was on the page before.
+            Some(None) => {}
+            Some(next) => return Ok(next),
+        }
+    }
+}
+
+fn sorted_next(
+    place: &Place<'_>,
+    sort: &Sort,
+    key: &[u8],
+    kept: Option<RawDocumentBuf>,
+    counts: &mut ReadCounts,
+    out: &mut Outlet<'_>,
+) -> Result<Option<RawDocumentBuf>, Error> {
+    if out.skip {
+        return Ok(None);
+    }
+    *out.last_key = Some(key.to_vec());
+    if let Some(document) = kept {
+        return Ok(Some(match out.projection {
+            Some(projection) => projection.apply_matched(&document, out.filter)?,
+            None => document,
+        }));
+    }
+    let damaged = |reason: &str| Error::Damaged {
+        collection: place.collection.to_string(),
+        reason: reason.to_owned(),
+    };
+    let id = id_of(sort, key).ok_or_else(|| damaged("a sort key has no _id"))?;
+    counts.documents += 1;
+    let found = place.view.get(place.data, &id)?;
+    let found = found.ok_or_else(|| damaged("a document that was sorted is missing"))?;
+    Ok(Some(out.returned(read(place, &found)?)?))
+}
+
+/// The `_id` in a sort key, as a key of the tree of documents.
+fn id_of(sort: &Sort, key: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = key;
+    for part in sort.keys() {
+        let (value, behind) = split_first_directed(rest, part.direction)?;
+        if part.path.as_str() == "_id" {
+            let mut id = value.to_vec();
+            if part.direction == Direction::Descending {
+                invert(&mut id);
+            }
+            return Some(id);
+        }
+        rest = behind;
+    }
+    None
 }
 
 /// Reads everything that matches and keeps the first of it in the order asked for.
-fn sorted<'v>(mut reader: Reader<'v>, sort: &Sort, query: &Query) -> Result<Source<'v>, Error> {
+fn sorted<'v>(
+    place: Place<'v>,
+    mut reader: Reader<'v>,
+    sort: &Sort,
+    query: &Query,
+) -> Result<Source<'v>, Error> {
     let keep = query.limit.map(|limit| limit.saturating_add(query.skip));
     let mut top = TopK::new(keep, SORT_MEMORY_BYTES_MAX);
     let mut key = Vec::new();
-    while let Some(document) = reader.next()? {
-        key.clear();
-        sort.key(&document, &mut key)?;
-        if query.after.as_ref().is_some_and(|after| key <= after.key) {
-            continue;
+    let mut kept = 0;
+    let after = query.after.as_ref().map(|after| after.key.as_slice());
+    loop {
+        let next = reader.next_with(|_, document| {
+            key.clear();
+            sort.key(document, &mut key)?;
+            if after.is_some_and(|after| key.as_slice() <= after) {
+                return Ok(());
+            }
+            let bytes = document.as_bytes().len();
+            if kept + bytes > KEPT_BYTES {
+                top.offer(&key, 0, || None)?;
+            } else {
+                top.offer(&key, bytes, || {
+                    kept += bytes;
+                    Some(document.to_owned())
+                })?;
+            }
+            Ok(())
+        })?;
+        if next.is_none() {
+            break;
         }
-        let bytes = document.as_bytes().len();
-        top.offer(&key, bytes, || document)?;
     }
     Ok(Source::Sorted {
+        place,
+        sort: sort.clone(),
         documents: top.into_sorted().into_iter(),
-        read: reader.read,
+        read: reader.read(),
     })
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct ReadCounts {
-    index_rows: u64,
-    documents: u64,
-}
-
-/// Documents that match, in the order of the access.
-struct Reader<'v> {
-    view: &'v dyn View,
-    collection: String,
-    data: TreeId,
-    filter: Filter,
-    index: Option<IndexAccess>,
-    direction: Direction,
-    /// The ranges of the plan.
-    all: Vec<KeyRange>,
-    /// Those still to be read, the next one last.
-    ranges: Vec<KeyRange>,
-    scan: Option<Scan<'v>>,
-    read: ReadCounts,
-}
-
-impl<'v> Reader<'v> {
-    fn new(view: &'v dyn View, collection: &str, data: TreeId, plan: Plan, query: &Query) -> Self {
-        let mut ranges = plan.ranges.clone();
-        if plan.direction == Direction::Forward {
-            ranges.reverse();
-        }
-        if plan.sort == SortKind::ByAccess {
-            let start = query.after.as_ref().zip(query.sort.as_ref());
-            if let Some(start) =
-                start.and_then(|(after, sort)| start_key(after, sort, plan.index.as_ref(), &plan))
-            {
-                ranges.retain_mut(|range| {
-                    *range = behind(range, &start, plan.direction);
-                    !range.is_empty()
-                });
-            }
-        }
-        Self {
-            view,
-            collection: collection.to_owned(),
-            data,
-            filter: query.filter.clone(),
-            index: plan.index,
-            direction: plan.direction,
-            all: plan.ranges,
-            ranges,
-            scan: None,
-            read: ReadCounts::default(),
-        }
-    }
-
-    fn next(&mut self) -> Result<Option<RawDocumentBuf>, Error> {
-        while let Some((key, value)) = self.next_row()? {
-            let document = match self.index {
-                None => stored_document(&self.collection, &value)?,
-                Some(_) => match self.indexed_document(&key)? {
-                    Some(document) => document,
-                    None => continue,
-                },
-            };
-            self.read.documents += 1;
-            if self.filter.matches(&document)? {
-                return Ok(Some(document));
-            }
-        }
-        Ok(None)
-    }
-
-    fn next_row(&mut self) -> Result<Option<(Bytes, Bytes)>, Error> {
-        loop {
-            if let Some(scan) = &mut self.scan {
-                if let Some(row) = scan.next() {
-                    self.read.index_rows += u64::from(self.index.is_some());
-                    return Ok(Some(row?));
-                }
-                self.scan = None;
-            }
-            let Some(range) = self.ranges.pop() else {
-                return Ok(None);
-            };
-            let tree = self
-                .index
-                .as_ref()
-                .map_or(self.data, |index| index.definition.tree);
-            self.scan = Some(self.view.scan(tree, range, self.direction)?);
-        }
-    }
-
-    /// The document that an index row leads to, unless it came by another row already.
-    fn indexed_document(&self, row: &[u8]) -> Result<Option<RawDocumentBuf>, Error> {
-        let damaged = |reason: String| Error::Damaged {
-            collection: self.collection.clone(),
-            reason,
-        };
-        let Some(index) = &self.index else {
-            return Ok(None);
-        };
-        let (value, id) = split_first(row).ok_or_else(|| {
-            damaged(format!(
-                "a row of the index on {} has no value",
-                index.definition.name()
-            ))
-        })?;
-        let bytes = self.view.get(self.data, id)?.ok_or_else(|| {
-            damaged(format!(
-                "the index on {} names a document that is missing",
-                index.definition.name()
-            ))
-        })?;
-        let document = stored_document(&self.collection, &bytes)?;
-        if index.repeats && self.came_before(index, value, id, &document)? {
-            return Ok(None);
-        }
-        Ok(Some(document))
-    }
-
-    /// Whether a row of the same document was read before the one with `value`: the first row of
-    /// a document within the ranges is the one that counts, so that nothing has to be remembered.
-    fn came_before(
-        &self,
-        index: &IndexAccess,
-        value: &[u8],
-        id: &[u8],
-        document: &RawDocument,
-    ) -> Result<bool, Error> {
-        let keys = rows(&index.definition, document)?.values;
-        let row = |key: &[u8]| [key, id].concat();
-        let in_range = |key: &&Vec<u8>| self.all.iter().any(|range| range.contains(&row(key)));
-        let first = match self.direction {
-            Direction::Forward => keys.iter().find(in_range),
-            Direction::Reverse => keys.iter().rev().find(in_range),
-        };
-        Ok(first.is_some_and(|first| first != value))
-    }
-}
-
-/// The row that a cursor ended at, in the tree that the plan reads.
-fn start_key(
-    after: &Cursor,
-    sort: &Sort,
-    index: Option<&IndexAccess>,
-    plan: &Plan,
-) -> Option<Vec<u8>> {
-    let Some(index) = index else {
-        return after.part(sort, 0);
-    };
-    if sort
-        .keys()
-        .first()
-        .is_some_and(|key| key.path == index.definition.spec.parts[0].path)
-    {
-        let mut row = after.part(sort, 0)?;
-        row.extend(after.part(sort, 1)?);
-        return Some(row);
-    }
-    // One value of the index, in the order of `_id`.
-    let mut row = match plan.ranges.first()?.start() {
-        Bound::Included(value) | Bound::Excluded(value) => value.to_vec(),
-        Bound::Unbounded => return None,
-    };
-    row.extend(after.part(sort, 0)?);
-    Some(row)
-}
-
-/// The part of `range` that comes behind `start`.
-fn behind(range: &KeyRange, start: &[u8], direction: Direction) -> KeyRange {
-    let owned = |bound: Bound<&[u8]>| bound.map(<[u8]>::to_vec);
-    let (low, high) = (owned(range.start()), owned(range.end()));
-    let cut = Bound::Excluded(start.to_vec());
-    let is_inside = |bound: &Bound<Vec<u8>>, ahead: fn(&[u8], &[u8]) -> bool| match bound {
-        Bound::Included(key) | Bound::Excluded(key) => ahead(key, start),
-        Bound::Unbounded => false,
-    };
-    match direction {
-        Direction::Forward if is_inside(&low, |key, start| key > start) => range.clone(),
-        Direction::Forward => KeyRange::from_bounds(cut, high),
-        Direction::Reverse if is_inside(&high, |key, start| key < start) => range.clone(),
-        Direction::Reverse => KeyRange::from_bounds(low, cut),
+/// The row at which a page behind `after` begins, in an access that gives the order.
+fn start_row(access: &Access, sort: &Sort, after: &Cursor) -> Option<Vec<u8>> {
+    match access {
+        Access::Index(scan) => order::start(scan, sort, after),
+        Access::Documents(_) | Access::Common(_) => after.part(sort, 0),
+        Access::Branches(_) => None,
     }
 }

@@ -1,274 +1,346 @@
 //! Choosing an access.
 //!
-//! The rules, in this order:
-//! 1. equality or `$in` on `_id`;
-//! 2. the index with the fewest rows under an equality or `$in`, counted up to a cap;
-//! 3. an index that gives the order asked for, if a limit lets the reading stop early;
-//! 4. a range on `_id`, then on the index with the fewest rows in it, if it is selective;
-//! 5. the whole collection, in the order of `_id`.
+//! Everything that could answer is listed, estimated and compared: all documents, a range of
+//! `_id`, each index that holds every document asked for and of which the filter or the order
+//! says something, pairs of indexes, and, for a choice in the filter, an access for each branch.
+//! The cheapest is taken, of equals the first. A query by `_id` is answered without asking.
+
+use std::sync::Arc;
 
 use nexusbase_db::{Direction, KeyRange, View};
 
-use super::Query;
-use super::bounds::{self, Bounds};
-use crate::path::Path;
+use super::bounds;
+use super::cost::{self, Estimate, Estimates};
+use super::explain::SortKind;
+use super::index_scan::IndexScan;
+use super::{Hint, order};
+use crate::filter::{Condition, Filter};
 use crate::sort::Sort;
-use crate::store::{Definition, Error, IndexDefinition};
-use crate::value::key::Direction as SortDirection;
+use crate::store::{Definition, Error};
+use crate::value::key::Direction as Way;
 
-/// How many rows are counted to compare accesses.
-const PROBE_ROWS: usize = 1000;
+/// Up to how many `_id`s are looked up without looking for something better.
+const IDS_AT_ONCE: usize = 16;
+/// How many branches a choice may have to be answered by an access for each.
+const BRANCHES_MAX: usize = 32;
+/// How many of the best indexes are tried in pairs.
+const PAIRED: usize = 3;
 
-/// How documents are found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// All documents, in the order of `_id`.
-    Collection,
-    /// By `_id`.
-    Id {
-        /// What of it, for people.
-        bounds: String,
-    },
-    /// By an index.
-    Index {
-        /// The path that it is on.
-        path: String,
-        /// What of it, for people.
-        bounds: String,
-    },
+/// What is asked, as far as a plan depends on it.
+#[derive(Clone, Copy)]
+pub(crate) struct Question<'q> {
+    pub(crate) filter: &'q Filter,
+    pub(crate) sort: Option<&'q Sort>,
+    /// How many documents are enough, those that are skipped included.
+    pub(crate) limit: Option<usize>,
+    pub(crate) hint: Option<&'q Hint>,
+    /// Whether they are only counted.
+    pub(crate) count: bool,
 }
 
-/// How the order comes about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SortKind {
-    /// None was asked for.
-    None,
-    /// The access gives it.
-    ByAccess,
-    /// In memory.
-    InMemory,
+/// Where documents are found.
+#[derive(Clone, Debug)]
+pub(crate) enum Access {
+    /// In the tree of documents, in the order of `_id`.
+    Documents(IdScan),
+    /// By an index, in its order.
+    Index(IndexScan),
+    /// By two indexes, in the order of `_id`.
+    Common(Box<[IndexScan; 2]>),
+    /// By one access for each branch of a choice, in no order.
+    Branches(Vec<(Condition, Access)>),
 }
 
-/// How a query was answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Explain {
-    /// How documents were found.
-    pub access: Access,
-    /// How the order came about.
-    pub sort: SortKind,
-    /// Index rows read.
-    pub index_rows_read: u64,
-    /// Documents read.
-    pub documents_read: u64,
-    /// Documents returned.
-    pub documents_returned: u64,
-    /// Time from the question to the last answer, in microseconds.
-    pub micros: u64,
+/// A part of the tree of documents.
+#[derive(Clone, Debug)]
+pub(crate) struct IdScan {
+    pub(crate) ranges: Vec<KeyRange>,
+    /// What of `_id`, for people; none if it is everything.
+    pub(crate) bounds: Option<String>,
+    pub(crate) rows_max: Option<u64>,
+    /// How many of the filter's conditions are met there anyway.
+    pub(crate) met: usize,
 }
 
-/// A chosen access.
+/// A way to answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) access: Access,
-    pub(crate) ranges: Vec<KeyRange>,
-    /// The index to read; none for an access by `_id`.
-    pub(crate) index: Option<IndexAccess>,
     pub(crate) direction: Direction,
     pub(crate) sort: SortKind,
+    /// Every row leads to a document that matches, and each document has one.
+    pub(crate) exact: bool,
+    pub(crate) estimate: Estimate,
+    pub(crate) cost: f64,
 }
 
+/// The plan that was chosen, among all that were considered.
 #[derive(Clone, Debug)]
-pub(crate) struct IndexAccess {
-    pub(crate) definition: IndexDefinition,
-    /// A document may stand in the ranges more than once.
-    pub(crate) repeats: bool,
+pub(crate) struct Choice {
+    pub(crate) plans: Vec<Plan>,
+    pub(crate) chosen: usize,
 }
 
+impl Choice {
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plans[self.chosen]
+    }
+}
+
+/// Considers every way to answer, and chooses one.
 pub(crate) fn choose(
     view: &dyn View,
-    definition: &Definition,
-    query: &Query,
-) -> Result<Plan, Error> {
-    let by_id = bounds::of(&query.filter, "_id", false)?;
-    if let Some(bounds) = by_id.as_ref().filter(|bounds| bounds.points) {
-        return Ok(id_plan(bounds, query));
-    }
-    let mut candidates = Vec::new();
-    for index in definition.indexes.iter().filter(|index| usable(index)) {
-        if let Some(bounds) = bounds::of(&query.filter, first(index).as_str(), index.is_multikey())?
-        {
-            candidates.push((index, bounds));
-        }
-    }
-    let points = candidates.iter().filter(|candidate| candidate.1.points);
-    if let Some((index, bounds, _)) = fewest(view, points)? {
-        return Ok(index_plan(index, bounds, query));
-    }
-    if let Some(plan) = ordered(definition, &candidates, query) {
-        return Ok(plan);
-    }
-    if let Some(bounds) = &by_id {
-        return Ok(id_plan(bounds, query));
-    }
-    if let Some((index, bounds, rows)) = fewest(view, candidates.iter())?
-        // Reading by a wide range costs more than reading everything in order.
-        && (rows < PROBE_ROWS || query.sort.is_none())
+    definition: &Arc<Definition>,
+    question: &Question<'_>,
+) -> Result<Choice, Error> {
+    let conditions = question.filter.conjuncts();
+    let by_id = id_scan(conditions)?;
+    if let Some(scan) = &by_id
+        && question.hint.is_none()
+        && scan.rows_max.is_some_and(|rows| rows <= IDS_AT_ONCE as u64)
     {
-        return Ok(index_plan(index, bounds, query));
+        let plan = plan(Access::Documents(scan.clone()), question);
+        let plans = vec![plan];
+        return Ok(Choice { plans, chosen: 0 });
     }
-    Ok(whole(query))
-}
-
-fn usable(index: &IndexDefinition) -> bool {
-    let spec = &index.spec;
-    index.ready
-        && spec.parts.len() == 1
-        && spec.parts[0].direction == SortDirection::Ascending
-        && !spec.unique
-        && !spec.sparse
-        && spec.partial.is_none()
-}
-
-fn first(index: &IndexDefinition) -> &Path {
-    &index.spec.parts[0].path
-}
-
-type Candidate<'a> = (&'a IndexDefinition, Bounds);
-
-/// The candidate with the fewest rows, and how many, counted up to the cap.
-fn fewest<'a>(
-    view: &dyn View,
-    candidates: impl Iterator<Item = &'a Candidate<'a>>,
-) -> Result<Option<(&'a IndexDefinition, &'a Bounds, usize)>, Error> {
-    let mut best: Option<(&IndexDefinition, &Bounds, usize)> = None;
-    for (index, bounds) in candidates {
-        let cap = best.map_or(PROBE_ROWS, |best| best.2);
-        let mut rows = 0;
-        for range in &bounds.ranges {
-            if rows >= cap {
-                break;
-            }
-            let scan = view.scan(index.tree, range.clone(), Direction::Forward)?;
-            for row in scan.take(cap - rows) {
-                row?;
-                rows += 1;
-            }
-        }
-        if best.is_none_or(|best| rows < best.2) {
-            best = Some((index, bounds, rows));
-        }
-    }
-    Ok(best)
-}
-
-fn whole(query: &Query) -> Plan {
-    let (sort, direction) = order_by_id(query);
-    Plan {
-        access: Access::Collection,
-        ranges: vec![KeyRange::all()],
-        index: None,
-        direction,
-        sort,
-    }
-}
-
-fn id_plan(bounds: &Bounds, query: &Query) -> Plan {
-    let (sort, direction) = order_by_id(query);
-    Plan {
-        access: Access::Id {
-            bounds: bounds.text.clone(),
-        },
-        ranges: bounds.ranges.clone(),
-        index: None,
-        direction,
-        sort,
-    }
-}
-
-fn index_plan(index: &IndexDefinition, bounds: &Bounds, query: &Query) -> Plan {
-    // Under one value rows are in the order of `_id`.
-    let one_value = bounds.points && bounds.ranges.len() == 1;
-    let (sort, direction) = match order_by_index(index, query) {
-        Some(direction) => (SortKind::ByAccess, direction),
-        None if one_value => order_by_id(query),
-        None => in_memory(query),
-    };
-    Plan {
-        access: Access::Index {
-            path: index.name().to_owned(),
-            bounds: bounds.text.clone(),
-        },
-        ranges: bounds.ranges.clone(),
-        index: Some(IndexAccess {
-            repeats: index.is_multikey() && !one_value,
-            definition: index.clone(),
-        }),
-        direction,
-        sort,
-    }
-}
-
-/// An index that gives the order asked for, where the reading can stop early.
-fn ordered(definition: &Definition, candidates: &[Candidate<'_>], query: &Query) -> Option<Plan> {
-    query.limit?;
-    let index = definition
-        .indexes
-        .iter()
-        .find(|index| usable(index) && order_by_index(index, query).is_some())?;
-    let bounds = candidates
-        .iter()
-        .find(|candidate| candidate.0.tree == index.tree);
-    let all = Bounds {
-        ranges: vec![KeyRange::all()],
-        points: false,
-        text: "all".to_owned(),
-    };
-    Some(index_plan(
-        index,
-        bounds.map_or(&all, |candidate| &candidate.1),
-        query,
-    ))
-}
-
-/// Which way to read an index to get the order asked for, if it can give it.
-fn order_by_index(index: &IndexDefinition, query: &Query) -> Option<Direction> {
-    if index.is_multikey() {
-        return None;
-    }
-    match query.sort.as_ref()?.keys() {
-        [first, id]
-            if &first.path == self::first(index)
-                && id.path.as_str() == "_id"
-                && first.direction == id.direction =>
+    let mut accesses = vec![Access::Documents(IdScan::everything())];
+    accesses.extend(by_id.map(Access::Documents));
+    let mut indexes = Vec::new();
+    for at in 0..definition.indexes.len() {
+        if let Some(scan) = IndexScan::new(definition, at, conditions)?
+            && (is_of_use(&scan, question) || is_asked_for(&scan, question))
         {
-            Some(scan_direction(first.direction))
+            indexes.push(scan);
         }
-        _ => None,
     }
-}
-
-fn order_by_id(query: &Query) -> (SortKind, Direction) {
-    match query.sort.as_ref().map(Sort::keys) {
-        None => (SortKind::None, Direction::Forward),
-        Some([id, ..]) if id.path.as_str() == "_id" => {
-            (SortKind::ByAccess, scan_direction(id.direction))
-        }
-        Some(_) => (SortKind::InMemory, Direction::Forward),
+    let mut estimates = Estimates::new(view, definition);
+    let pairs = pairs(&indexes, &mut estimates)?;
+    accesses.extend(indexes.into_iter().map(Access::Index));
+    accesses.extend(pairs);
+    accesses.extend(branches(definition, conditions, &mut estimates)?);
+    let mut plans: Vec<Plan> = accesses
+        .into_iter()
+        .map(|access| plan(access, question))
+        .collect();
+    for plan in &mut plans {
+        let documents = !(question.count && plan.exact);
+        plan.estimate = estimates.of(&plan.access, documents)?;
     }
-}
-
-fn in_memory(query: &Query) -> (SortKind, Direction) {
-    let sort = if query.sort.is_some() {
-        SortKind::InMemory
-    } else {
-        SortKind::None
+    let found: Vec<_> = plans
+        .iter()
+        .map(|plan| (plan.estimate, plan.exact))
+        .collect();
+    let matching = cost::matching(&found, estimates.documents()?, question.filter);
+    for plan in &mut plans {
+        let in_memory = plan.sort == SortKind::InMemory;
+        plan.cost = cost::answering(plan.estimate, in_memory, matching, question);
+    }
+    let chosen = match question.hint {
+        Some(hint) => hinted(hint, &plans, definition)?,
+        None => cheapest(&plans),
     };
-    (sort, Direction::Forward)
+    Ok(Choice { plans, chosen })
 }
 
-const fn scan_direction(direction: SortDirection) -> Direction {
-    match direction {
-        SortDirection::Ascending => Direction::Forward,
-        SortDirection::Descending => Direction::Reverse,
+fn cheapest(plans: &[Plan]) -> usize {
+    let mut best = 0;
+    for (number, plan) in plans.iter().enumerate() {
+        if plan.cost < plans[best].cost {
+            best = number;
+        }
     }
+    best
+}
+
+/// The plan that a hint means, if it can be used.
+fn hinted(hint: &Hint, plans: &[Plan], definition: &Definition) -> Result<usize, Error> {
+    let found = match hint {
+        // The first one is always the whole collection.
+        Hint::Collection => Some(0),
+        Hint::Number(number) => (*number < plans.len()).then_some(*number),
+        Hint::Index(name) => plans.iter().position(
+            |plan| matches!(&plan.access, Access::Index(scan) if scan.index().name() == &**name),
+        ),
+    };
+    found.ok_or_else(|| {
+        let reason = match hint {
+            Hint::Index(name) => match definition.index(name) {
+                None => "there is no such index",
+                Some(index) if !index.ready => "it is still being built",
+                Some(_) => "it does not hold every document that the filter asks for",
+            },
+            Hint::Number(_) | Hint::Collection => "there are not so many plans",
+        };
+        Error::Hint {
+            hint: hint.to_string(),
+            reason,
+        }
+    })
+}
+
+/// Whether the filter or the order makes an index worth looking at.
+fn is_of_use(scan: &IndexScan, question: &Question<'_>) -> bool {
+    let spec = &scan.index().spec;
+    scan.is_bounded()
+        || spec.partial.is_some()
+        || spec.sparse
+        || question
+            .sort
+            .is_some_and(|sort| order::of(scan, sort).is_some())
+}
+
+fn is_asked_for(scan: &IndexScan, question: &Question<'_>) -> bool {
+    matches!(question.hint, Some(Hint::Index(name)) if **name == *scan.index().name())
+}
+
+impl IdScan {
+    fn everything() -> Self {
+        Self {
+            ranges: vec![KeyRange::all()],
+            bounds: None,
+            rows_max: None,
+            met: 0,
+        }
+    }
+}
+
+/// The part of the tree of documents that the conditions on `_id` leave.
+fn id_scan(conditions: &[Condition]) -> Result<Option<IdScan>, Error> {
+    // An `_id` is never an array, and never missing.
+    let Some(found) = bounds::of(conditions, "_id", false)? else {
+        return Ok(None);
+    };
+    let intervals = &found.bounds.intervals;
+    let ranges = intervals.as_slice().iter().map(|interval| {
+        use std::ops::Bound;
+        let end = interval.end.clone();
+        let end = end.map_or(Bound::Unbounded, Bound::Excluded);
+        KeyRange::from_bounds(Bound::Included(interval.start.clone()), end)
+    });
+    Ok(Some(IdScan {
+        ranges: ranges.collect(),
+        rows_max: intervals
+            .is_points()
+            .then_some(intervals.as_slice().len() as u64),
+        bounds: Some(found.bounds.text),
+        met: found.met.len(),
+    }))
+}
+
+/// Pairs of indexes that find what both have by walking through both.
+fn pairs(indexes: &[IndexScan], estimates: &mut Estimates<'_>) -> Result<Vec<Access>, Error> {
+    let mut single = Vec::new();
+    for scan in indexes.iter().filter(|scan| scan.is_one_value()) {
+        let access = Access::Index(scan.clone());
+        single.push((estimates.of(&access, true)?.rows, scan));
+    }
+    single.sort_by(|one, other| one.0.total_cmp(&other.0));
+    single.truncate(PAIRED);
+    let mut pairs = Vec::new();
+    for (number, (_, one)) in single.iter().enumerate() {
+        for (_, other) in &single[number + 1..] {
+            pairs.push(Access::Common(Box::new([(*one).clone(), (*other).clone()])));
+        }
+    }
+    Ok(pairs)
+}
+
+/// For each choice in the filter, an access for each of its branches, if each has one that is
+/// not the whole collection.
+fn branches(
+    definition: &Arc<Definition>,
+    conditions: &[Condition],
+    estimates: &mut Estimates<'_>,
+) -> Result<Vec<Access>, Error> {
+    let mut unions = Vec::new();
+    for (number, condition) in conditions.iter().enumerate() {
+        let Condition::Any(any) = condition else {
+            continue;
+        };
+        if any.len() > BRANCHES_MAX || any.is_empty() {
+            continue;
+        }
+        let mut union = Vec::new();
+        for branch in any {
+            let mut all = conditions.to_vec();
+            match branch {
+                Condition::All(parts) => {
+                    all.splice(number..=number, parts.iter().cloned());
+                }
+                branch => all[number] = branch.clone(),
+            }
+            let Some(access) = branch_access(definition, &all, estimates)? else {
+                break;
+            };
+            union.push((branch.clone(), access));
+        }
+        if union.len() == any.len() {
+            unions.push(Access::Branches(union));
+        }
+    }
+    Ok(unions)
+}
+
+/// The cheapest access by `_id` or an index.
+fn branch_access(
+    definition: &Arc<Definition>,
+    conditions: &[Condition],
+    estimates: &mut Estimates<'_>,
+) -> Result<Option<Access>, Error> {
+    let mut best: Option<(f64, Access)> = None;
+    let mut consider = |access: Access| -> Result<(), Error> {
+        let cost = estimates.of(&access, true)?.cost;
+        if best.as_ref().is_none_or(|(known, _)| cost < *known) {
+            best = Some((cost, access));
+        }
+        Ok(())
+    };
+    if let Some(scan) = id_scan(conditions)? {
+        consider(Access::Documents(scan))?;
+    }
+    for at in 0..definition.indexes.len() {
+        if let Some(scan) = IndexScan::new(definition, at, conditions)?
+            && (scan.is_bounded() || scan.index().spec.partial.is_some())
+        {
+            consider(Access::Index(scan))?;
+        }
+    }
+    Ok(best.map(|(_, access)| access))
+}
+
+/// The plan that an access makes, not estimated yet.
+fn plan(access: Access, question: &Question<'_>) -> Plan {
+    let conditions = question.filter.conjuncts().len();
+    let (order, exact) = match &access {
+        Access::Documents(scan) => (order_by_id(question.sort), scan.met == conditions),
+        Access::Index(scan) => {
+            let by_index = question.sort.and_then(|sort| order::of(scan, sort));
+            let exact = scan.met.len() == conditions && !scan.repeats;
+            (by_index, exact)
+        }
+        Access::Common(_) => (order_by_id(question.sort), false),
+        Access::Branches(_) => (None, false),
+    };
+    let sort = match (question.sort, order) {
+        (None, _) => SortKind::None,
+        (Some(_), Some(_)) => SortKind::ByAccess,
+        (Some(_), None) => SortKind::InMemory,
+    };
+    Plan {
+        access,
+        direction: order.unwrap_or(Direction::Forward),
+        sort,
+        exact,
+        estimate: Estimate::default(),
+        cost: 0.0,
+    }
+}
+
+/// Which way to read in the order of `_id` to get the order asked for.
+fn order_by_id(sort: Option<&Sort>) -> Option<Direction> {
+    let first = sort?.keys().first()?;
+    (first.path.as_str() == "_id").then_some(match first.direction {
+        Way::Ascending => Direction::Forward,
+        Way::Descending => Direction::Reverse,
+    })
 }

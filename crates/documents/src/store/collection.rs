@@ -10,7 +10,9 @@ use super::documents::Documents;
 use super::error::Error;
 use super::index::id_key;
 use super::transaction::CollectionTx;
-use crate::query::{self, Access, Answers, Query};
+use crate::filter::Filter;
+use crate::path::Path;
+use crate::query::{self, Access, Answers, Hint, Query, State};
 
 /// A collection of documents. Clones mean the same collection; whether it exists is looked up by
 /// each operation.
@@ -133,14 +135,71 @@ impl Collection {
     /// As there.
     pub fn find_in<'v>(&self, view: &'v dyn View, query: &Query) -> Result<Answers<'v>, Error> {
         let clock = &self.documents.database().env().clock;
-        let definition = self.definition_in(view)?;
-        let answers = query::find(view, clock, &self.name, definition.clone(), query)?;
+        let state = self.state_in(view)?;
+        let answers = state.find(clock, query)?;
         if let Access::Index { path, .. } = answers.explain().access
-            && let Some(index) = definition.as_ref().and_then(|known| known.index(&path))
+            && let Some(index) = state
+                .definition
+                .as_ref()
+                .and_then(|known| known.index(&path))
         {
             self.documents.count_use(index.tree);
         }
         Ok(answers)
+    }
+
+    /// How many documents match `filter`, exactly. All of a collection, and what an index knows by
+    /// itself, are counted without reading documents.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn count(&self, filter: &Filter) -> Result<u64, Error> {
+        self.count_in(&self.documents.database().snapshot(), filter, None)
+    }
+
+    /// As [`Self::count`], in a state that the caller holds, and in the way that `hint` names.
+    ///
+    /// # Errors
+    /// As there, and when the hint cannot be followed.
+    pub fn count_in(
+        &self,
+        view: &dyn View,
+        filter: &Filter,
+        hint: Option<&Hint>,
+    ) -> Result<u64, Error> {
+        self.state_in(view)?.count(filter, hint)
+    }
+
+    /// The different values that the documents which match `filter` have under `path`, in their
+    /// order. Elements of arrays count one by one, a missing field is no value, and of equal
+    /// values (1 and 1.0) the one in the document with the least `_id` is returned.
+    ///
+    /// # Errors
+    /// [`Error::TooManyValues`] when they take more than 16 MiB; when the database cannot be read.
+    pub fn distinct(&self, path: &Path, filter: &Filter) -> Result<Vec<RawBson>, Error> {
+        self.distinct_in(&self.documents.database().snapshot(), path, filter, None)
+    }
+
+    /// As [`Self::distinct`], in a state that the caller holds, and in the way that `hint` names.
+    ///
+    /// # Errors
+    /// As there, and when the hint cannot be followed.
+    pub fn distinct_in(
+        &self,
+        view: &dyn View,
+        path: &Path,
+        filter: &Filter,
+        hint: Option<&Hint>,
+    ) -> Result<Vec<RawBson>, Error> {
+        self.state_in(view)?.distinct(path, filter, hint)
+    }
+
+    fn state_in<'v>(&self, view: &'v dyn View) -> Result<State<'v>, Error> {
+        Ok(State {
+            view,
+            collection: Arc::clone(&self.name),
+            definition: self.definition_in(view)?,
+        })
     }
 
     /// Whether the collection exists in a state that the caller holds.

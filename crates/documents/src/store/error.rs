@@ -146,6 +146,25 @@ pub enum Error {
         /// The name of the index.
         index: String,
     },
+    /// A query cannot be answered in the way that it asks for.
+    #[error("the query cannot be answered by {hint}: {reason}; leave out the hint")]
+    Hint {
+        /// What it asks for.
+        hint: String,
+        /// Why that cannot be.
+        reason: &'static str,
+    },
+    /// The different values of a path are too many to be returned at once.
+    #[error(
+        "the different values of {path:?} take more than {limit} bytes; ask for fewer documents, or \
+         go through them page by page"
+    )]
+    TooManyValues {
+        /// The path.
+        path: String,
+        /// The limit.
+        limit: usize,
+    },
     /// A filter is refused.
     #[error(transparent)]
     Filter(#[from] FilterError),

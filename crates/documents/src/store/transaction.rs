@@ -12,9 +12,10 @@ use super::index::id_key;
 use crate::DOCUMENT_BYTES_MAX;
 use crate::document::check_document;
 use crate::error::DocumentError;
+use crate::filter::Filter;
 use crate::id;
 use crate::id::text::format;
-use crate::path::field;
+use crate::path::{Path, field};
 use crate::query::{Answers, Query};
 
 /// A collection inside a transaction: sees the transaction's own writes, and nobody else sees
@@ -146,6 +147,24 @@ impl<'tx> CollectionTx<'tx> {
     /// When the query is refused or the database cannot be read.
     pub fn find(&self, query: &Query) -> Result<Answers<'_>, Error> {
         self.collection.find_in(self.tx, query)
+    }
+
+    /// How many documents match `filter`, as this transaction sees them; see
+    /// [`Collection::count`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn count(&self, filter: &Filter) -> Result<u64, Error> {
+        self.collection.count_in(self.tx, filter, None)
+    }
+
+    /// The different values under `path`, as this transaction sees them; see
+    /// [`Collection::distinct`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn distinct(&self, path: &Path, filter: &Filter) -> Result<Vec<RawBson>, Error> {
+        self.collection.distinct_in(self.tx, path, filter, None)
     }
 
     pub(super) fn definition(&self) -> Result<Option<Arc<Definition>>, Error> {

@@ -2,7 +2,7 @@
 //!
 //! [`encode`] appends to a buffer so that for all values
 //! `memcmp(encode(a), encode(b)) == compare(a, b)`: equal numbers of different types give equal
-//! bytes, so a key alone cannot give the value back; the document can. An encoded value says
+//! bytes, so a key alone gives back an equal value ([`decode`]), and the document the value itself. An encoded value says
 //! itself where it ends, and no encoding is the beginning of another, so keys of several values
 //! are made by writing one after the other, each ascending or [descending](Direction), and taken
 //! apart by [`split_first`].
@@ -10,12 +10,16 @@
 //! This is a disk format. Its byte table is `docs/format/keys.md`, and a golden test holds it
 //! still. [`split_first`] reads bytes from disk: whatever they are, it does not panic.
 
+mod decode;
+
 use bson::raw::{RawBinaryRef, RawBsonRef, RawDocument};
 
 use super::Class;
 use super::compare::{db_pointer_parts, enter, stored_binary_len};
 use super::number::Number;
 use crate::{NESTING_MAX, ValueError};
+
+pub use decode::{decode, decode_first};
 
 /// Ends objects, arrays and texts; below the first byte of every value.
 const END: u8 = 0x00;

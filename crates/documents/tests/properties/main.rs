@@ -8,6 +8,7 @@
 
 mod damage;
 mod decimals;
+mod decoding;
 mod filters;
 mod json;
 mod keys;

@@ -13,6 +13,8 @@
 //!
 //! Nothing is freed before the whole tree is. What splits leave behind is about a tenth of it.
 
+mod estimate;
+
 use std::hint::black_box;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -54,6 +54,8 @@ pub(crate) fn of_error(error: &Error) -> Problem {
         | Error::Value(e) => of_value(e),
         Error::Sort(_) => Problem::new(Kind::InvalidSort, text).parameter("sort"),
         Error::Projection(_) => Problem::new(Kind::InvalidFields, text).parameter("fields"),
+        Error::Hint { .. } => Problem::new(Kind::InvalidParameter, text).parameter("hint"),
+        Error::TooManyValues { .. } => Problem::new(Kind::InvalidFilter, text).parameter("filter"),
         Error::Cursor(_) => Problem::new(Kind::InvalidCursor, text).parameter("cursor"),
         Error::Pipeline(_) | Error::Aggregate(_) => Problem::new(Kind::BadRequest, text),
         Error::Damaged { .. } => damaged(&text),
