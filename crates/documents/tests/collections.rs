@@ -224,7 +224,7 @@ fn dropping_a_collection_or_an_index_leaves_nothing_behind() {
     assert!(!things.drop_collection().unwrap());
     assert_eq!(things.info().unwrap(), None);
     assert_eq!(ids(&things, &query("{}")), Vec::<String>::new());
-    let trees = nexusbase_db::View::trees(&things.snapshot(), "documents/").unwrap();
+    let trees = nexusbase_db::View::trees(&things.snapshot(), "documents/things").unwrap();
     assert_eq!(trees, vec![]);
 }
 

@@ -224,7 +224,7 @@ impl Collection {
         let indexes = self
             .documents
             .index_infos(&snapshot, &sizes, &name, &definition)?;
-        Ok(Some(CollectionInfo { name, indexes }))
+        Ok(Some(definition.info(name, indexes)))
     }
 
     /// Drops the index called `name`. Returns whether there was one.

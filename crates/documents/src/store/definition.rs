@@ -8,6 +8,7 @@ use bson::raw::{RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, cstr};
 use nexusbase_db::TreeId;
 
 use super::index::{IndexInfo, IndexSpec};
+use super::schema::StoredSchema;
 use crate::error::ValueError;
 use crate::path::{Path, field};
 use crate::sort::SortKey;
@@ -22,6 +23,10 @@ pub(crate) struct Definition {
     pub(crate) prefix: Box<str>,
     pub(crate) data: TreeId,
     pub(crate) indexes: Vec<IndexDefinition>,
+    /// What its documents must satisfy.
+    pub(crate) schema: Option<StoredSchema>,
+    /// Changes to its documents must come with a condition.
+    pub(crate) require_conditions: bool,
 }
 
 /// One index.
@@ -45,6 +50,10 @@ pub struct CollectionInfo {
     pub name: String,
     /// Its indexes, beside the one on `_id`.
     pub indexes: Vec<IndexInfo>,
+    /// The JSON Schema that its documents must satisfy, as JSON text.
+    pub schema: Option<String>,
+    /// Whether a server must refuse changes to its documents that come without a condition.
+    pub require_conditions: bool,
 }
 
 impl IndexDefinition {
@@ -67,6 +76,15 @@ impl IndexDefinition {
 }
 
 impl Definition {
+    pub(crate) fn info(&self, name: String, indexes: Vec<IndexInfo>) -> CollectionInfo {
+        CollectionInfo {
+            name,
+            indexes,
+            schema: self.schema.as_ref().map(|schema| schema.text().to_owned()),
+            require_conditions: self.require_conditions,
+        }
+    }
+
     pub(crate) fn index(&self, name: &str) -> Option<&IndexDefinition> {
         self.indexes.iter().find(|index| index.name() == name)
     }
@@ -91,6 +109,10 @@ impl Definition {
         document.append(cstr!("prefix"), &*self.prefix);
         document.append(cstr!("data"), i64::from(self.data.get()));
         document.append(cstr!("indexes"), indexes);
+        if let Some(schema) = &self.schema {
+            document.append(cstr!("schema"), schema.text());
+        }
+        document.append(cstr!("require_conditions"), self.require_conditions);
         document
     }
 
@@ -113,6 +135,14 @@ impl Definition {
             prefix: text(document, "prefix")?.into(),
             data: tree(document, "data")?,
             indexes,
+            schema: match field(document, "schema").map_err(|e| e.to_string())? {
+                Some(schema) => {
+                    let text = schema.as_str().ok_or("schema is no string")?;
+                    Some(StoredSchema::new(text))
+                }
+                None => None,
+            },
+            require_conditions: flag(document, "require_conditions")?,
         })
     }
 }
@@ -231,6 +261,8 @@ mod tests {
             prefix: "documents/n".into(),
             data: TreeId::new(5),
             indexes: vec![index],
+            schema: Some(StoredSchema::new("{\"type\":\"object\"}")),
+            require_conditions: true,
         }
     }
 
@@ -248,13 +280,15 @@ mod tests {
         let bytes = definition().encode().into_bytes();
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let expected = [
-            "170100001076000200000002707265666978000c000000646f63756d656e74732f6e001264617461",
-            "00050000000000000004696e646578657300dc000000033000d4000000026e616d65000200000078",
-            "0012747265650006000000000000000872656164790000047061727473005f0000000330002b0000",
-            "0002706174680004000000612e62000864657363656e64696e670000086d756c74696b6579000100",
-            "033100290000000270617468000200000063000864657363656e64696e670001086d756c74696b65",
-            "790000000008756e697175650001087370617273650000037061727469616c000e00000010612e62",
-            "000100000000126578706972655f61667465725f7365636f6e6473003c00000000000000000000",
+            "4a0100001076000200000002707265666978000c000000646f63756d656e74732f6e0012646174",
+            "6100050000000000000004696e646578657300dc000000033000d4000000026e616d6500020000",
+            "00780012747265650006000000000000000872656164790000047061727473005f000000033000",
+            "2b00000002706174680004000000612e62000864657363656e64696e670000086d756c74696b65",
+            "79000100033100290000000270617468000200000063000864657363656e64696e670001086d75",
+            "6c74696b65790000000008756e697175650001087370617273650000037061727469616c000e00",
+            "000010612e62000100000000126578706972655f61667465725f7365636f6e6473003c00000000",
+            "000000000002736368656d6100120000007b2274797065223a226f626a656374227d0008726571",
+            "756972655f636f6e646974696f6e73000100",
         ]
         .concat();
         assert_eq!(hex, expected);

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use bson::Timestamp;
 use bson::raw::RawBson;
 use nexusbase_db::{
     Bytes, Database, Direction, Error as DbError, KeyRange, Transaction, TreeId, View,
 };
 use parking_lot::Mutex;
 
+use super::changes::lifecycle;
 use super::collection::Collection;
 use super::definition::{CollectionInfo, Definition};
 use super::error::{Error, NameError};
@@ -16,6 +18,7 @@ use super::index::Uses;
 use super::transaction::CollectionTx;
 use crate::id::UuidV7;
 use crate::id::text::uuid_value;
+use crate::update::Now;
 
 /// The tree of definitions.
 const META_TREE: &str = "documents";
@@ -35,11 +38,27 @@ pub struct Documents {
 struct Shared {
     /// The tree of definitions, once it is known: it is never dropped.
     meta: OnceLock<TreeId>,
+    /// The same of the tree of notes about collections.
+    lifecycle: OnceLock<TreeId>,
     /// Lock `documents.definitions`: decoded definitions with the bytes they were decoded from.
     definitions: Mutex<HashMap<String, (Bytes, Arc<Definition>)>>,
     /// Lock `documents.ids`: the last `_id` that was generated.
     ids: Mutex<UuidV7>,
     uses: Uses,
+    /// Lock `documents.timestamps`: the last timestamp that was written into a document.
+    timestamps: Mutex<LastTimestamp>,
+}
+
+#[derive(Debug)]
+struct LastTimestamp(Timestamp);
+
+impl Default for LastTimestamp {
+    fn default() -> Self {
+        Self(Timestamp {
+            time: 0,
+            increment: 0,
+        })
+    }
 }
 
 impl Documents {
@@ -77,7 +96,7 @@ impl Documents {
         let mut all = Vec::new();
         for (name, definition) in self.definitions(&snapshot)? {
             let indexes = self.index_infos(&snapshot, &sizes, &name, &definition)?;
-            all.push(CollectionInfo { name, indexes });
+            all.push(definition.info(name, indexes));
         }
         Ok(all)
     }
@@ -127,6 +146,27 @@ impl Documents {
         Ok(uuid_value(self.shared.ids.lock().next(now, random)))
     }
 
+    /// The time, for what writes it into documents.
+    pub(crate) fn now(&self) -> Now {
+        let unix_ms = self.db.env().clock.unix_ms();
+        let time = u32::try_from(unix_ms / 1000).unwrap_or(u32::MAX);
+        let mut last = self.shared.timestamps.lock();
+        last.0 = match last.0 {
+            Timestamp {
+                time: at,
+                increment,
+            } if at == time => Timestamp {
+                time,
+                increment: increment.saturating_add(1),
+            },
+            _ => Timestamp { time, increment: 1 },
+        };
+        Now {
+            unix_ms,
+            timestamp: last.0,
+        }
+    }
+
     /// The definition of a collection as `view` sees it.
     pub(crate) fn definition(
         &self,
@@ -161,11 +201,24 @@ impl Documents {
         Ok(definition)
     }
 
-    fn meta(&self, view: &dyn View) -> Result<Option<TreeId>, Error> {
+    pub(crate) fn meta(&self, view: &dyn View) -> Result<Option<TreeId>, Error> {
         if let Some(meta) = self.shared.meta.get() {
             return Ok(Some(*meta));
         }
         Ok(view.tree(META_TREE)?)
+    }
+
+    /// The tree of notes about collections, if there is one. It is never dropped either.
+    pub(crate) fn lifecycle_tree(&self) -> Result<Option<TreeId>, Error> {
+        if let Some(tree) = self.shared.lifecycle.get() {
+            return Ok(Some(*tree));
+        }
+        let found = self.db.snapshot().tree(lifecycle::TREE)?;
+        if let Some(tree) = found {
+            // Two threads can only find the same number.
+            let _ = self.shared.lifecycle.set(tree);
+        }
+        Ok(found)
     }
 
     /// Remembers the tree of definitions, now that a commit has shown that it is there to stay.

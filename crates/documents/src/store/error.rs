@@ -9,6 +9,11 @@ use super::index::DuplicateValues;
 use crate::aggregate::{AggregateError, PipelineError};
 use crate::error::{DocumentError, FilterError, IdError, ProjectionError, SortError, ValueError};
 use crate::query::CursorError;
+use crate::store::change::ChangeError;
+use crate::store::changes::ChangesError;
+use crate::store::idempotency::IdempotencyError;
+use crate::store::revision::Revision;
+use crate::store::schema::{SchemaError, Violation};
 
 /// Why an operation on a collection failed.
 #[derive(Debug, thiserror::Error)]
@@ -186,6 +191,48 @@ pub enum Error {
     /// A value cannot be read.
     #[error(transparent)]
     Value(#[from] ValueError),
+    /// A document is not as a condition wants it.
+    #[error(
+        "the document {id} of collection {collection:?} {}; read it again and decide anew",
+        current.map_or("does not exist".to_owned(), |now| format!("has the revision {now}"))
+    )]
+    Precondition {
+        /// The collection.
+        collection: String,
+        /// The `_id`, as text.
+        id: String,
+        /// The revision that the document has; none if there is no such document.
+        current: Option<Revision>,
+    },
+    /// A change to documents is refused.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// A document does not satisfy the schema of its collection.
+    #[error(
+        "the document does not satisfy the schema of collection {collection:?}: {}",
+        violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    )]
+    Schema {
+        /// The collection.
+        collection: String,
+        /// What is wrong; at most [`VIOLATIONS_MAX`](crate::store::VIOLATIONS_MAX) of it.
+        violations: Vec<Violation>,
+    },
+    /// A schema cannot be used.
+    #[error(transparent)]
+    SchemaRefused(#[from] SchemaError),
+    /// There is a collection of the name already.
+    #[error("there is a collection {collection:?} already; drop it first, or ask to replace it")]
+    CollectionExists {
+        /// The name.
+        collection: String,
+    },
+    /// Changes cannot be shown from where it was asked.
+    #[error(transparent)]
+    Changes(#[from] ChangesError),
+    /// An answer cannot be kept for repeated requests.
+    #[error(transparent)]
+    Idempotency(#[from] IdempotencyError),
     /// What the database holds for this collection makes no sense.
     #[error("collection {collection:?} is damaged: {reason}")]
     Damaged {

@@ -63,7 +63,7 @@ fn too_large(bytes: usize) -> Error {
 }
 
 /// Whether a transaction held too much.
-fn is_too_large(error: &Error) -> bool {
+pub(super) const fn is_too_large(error: &Error) -> bool {
     matches!(
         error,
         Error::Database(DbError::Write(WriteError::TransactionTooLarge { .. }))

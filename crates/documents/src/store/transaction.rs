@@ -5,15 +5,16 @@ use std::sync::Arc;
 use bson::raw::{RawBson, RawBsonRef, RawDocument, RawDocumentBuf};
 use nexusbase_db::{Transaction, TreeId, View};
 
+use super::changes::lifecycle;
 use super::collection::Collection;
 use super::definition::Definition;
 use super::error::Error;
 use super::index::id_key;
+use super::revision::Condition;
 use crate::DOCUMENT_BYTES_MAX;
 use crate::document::check_document;
 use crate::error::DocumentError;
 use crate::filter::Filter;
-use crate::id;
 use crate::id::text::format;
 use crate::path::{Path, field};
 use crate::query::{Answers, Query};
@@ -59,6 +60,7 @@ impl<'tx> CollectionTx<'tx> {
         let Some(definition) = self.definition()? else {
             return Ok(false);
         };
+        lifecycle::dropped(self.tx, &self.collection, definition.data)?;
         for index in &definition.indexes {
             self.drop_index_tree(index)?;
         }
@@ -79,14 +81,14 @@ impl<'tx> CollectionTx<'tx> {
         let (id, document) = self.with_id(document)?;
         let key = id_key(id.as_raw_bson_ref())?;
         let mut definition = self.definition_or_create()?;
+        self.check_schema(&definition, &document)?;
         if self.tx.get(definition.data, &key)?.is_some() {
             return Err(Error::DuplicateId {
                 collection: self.collection.name().to_owned(),
                 id: format(id.as_raw_bson_ref())?,
             });
         }
-        self.change_index_rows(&mut definition, &key, None, Some(&document))?;
-        self.tx.put(definition.data, &key, document.as_bytes())?;
+        self.write(&mut definition, &key, None, Some(&document))?;
         Ok(id)
     }
 
@@ -104,24 +106,7 @@ impl<'tx> CollectionTx<'tx> {
     /// # Errors
     /// When the document breaks a rule.
     pub fn replace(&mut self, id: RawBsonRef<'_>, document: &RawDocument) -> Result<bool, Error> {
-        check_document(document)?;
-        id::check(id)?;
-        let key = id_key(id)?;
-        let document = match field(document, "_id")? {
-            None => first_id(id, document)?,
-            Some(found) if id_key(found)? == key => first_id(found, document)?,
-            Some(found) => {
-                return Err(Error::IdChanged {
-                    expected: format(id)?,
-                    found: format(found)?,
-                });
-            }
-        };
-        let mut definition = self.definition_or_create()?;
-        let before = self.stored(&definition, &key)?;
-        self.change_index_rows(&mut definition, &key, before.as_deref(), Some(&document))?;
-        self.tx.put(definition.data, &key, document.as_bytes())?;
-        Ok(before.is_some())
+        self.replace_if(id, document, &Condition::Any)
     }
 
     /// Deletes the document with this `_id`. Returns whether there was one.
@@ -129,16 +114,7 @@ impl<'tx> CollectionTx<'tx> {
     /// # Errors
     /// When the database cannot be read or the transaction becomes too large.
     pub fn delete(&mut self, id: RawBsonRef<'_>) -> Result<bool, Error> {
-        let Some(mut definition) = self.definition()? else {
-            return Ok(false);
-        };
-        let key = id_key(id)?;
-        let Some(before) = self.stored(&definition, &key)? else {
-            return Ok(false);
-        };
-        self.change_index_rows(&mut definition, &key, Some(&before), None)?;
-        self.tx.delete(definition.data, &key)?;
-        Ok(true)
+        self.delete_if(id, &Condition::Any)
     }
 
     /// The documents that a query asks for, as this transaction sees them.
@@ -184,8 +160,11 @@ impl<'tx> CollectionTx<'tx> {
             data: self.create_tree(&format!("{prefix}/data"))?,
             prefix: prefix.into(),
             indexes: Vec::new(),
+            schema: None,
+            require_conditions: false,
         };
         self.put_definition(&definition)?;
+        lifecycle::created(self.tx, self.collection.name(), definition.data)?;
         Ok(definition)
     }
 
@@ -219,6 +198,35 @@ impl<'tx> CollectionTx<'tx> {
         Ok(())
     }
 
+    /// Refuses a document that does not satisfy the collection's schema.
+    pub(super) fn check_schema(
+        &self,
+        definition: &Definition,
+        document: &RawDocument,
+    ) -> Result<(), Error> {
+        match &definition.schema {
+            Some(schema) => schema.check(self.collection.name(), document),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes what becomes of the document at `key`, which satisfies the schema, and brings the
+    /// indexes along. If an index refuses the document, nothing has been written.
+    pub(super) fn write(
+        &mut self,
+        definition: &mut Arc<Definition>,
+        key: &[u8],
+        before: Option<&RawDocument>,
+        after: Option<&RawDocument>,
+    ) -> Result<(), Error> {
+        self.change_index_rows(definition, key, before, after)?;
+        match after {
+            Some(after) => self.tx.put(definition.data, key, after.as_bytes())?,
+            None => self.tx.delete(definition.data, key)?,
+        }
+        Ok(())
+    }
+
     pub(super) fn stored(
         &self,
         definition: &Definition,
@@ -228,7 +236,10 @@ impl<'tx> CollectionTx<'tx> {
     }
 
     /// The document's `_id`, generated if it has none, and the document with it in first place.
-    fn with_id(&self, document: &RawDocument) -> Result<(RawBson, RawDocumentBuf), Error> {
+    pub(super) fn with_id(
+        &self,
+        document: &RawDocument,
+    ) -> Result<(RawBson, RawDocumentBuf), Error> {
         let id = match field(document, "_id")? {
             Some(id) => id.into(),
             None => self.collection.documents().new_id()?,
@@ -239,7 +250,10 @@ impl<'tx> CollectionTx<'tx> {
 }
 
 /// `document` with `id` as its first field.
-fn first_id(id: RawBsonRef<'_>, document: &RawDocument) -> Result<RawDocumentBuf, Error> {
+pub(super) fn first_id(
+    id: RawBsonRef<'_>,
+    document: &RawDocument,
+) -> Result<RawDocumentBuf, Error> {
     let first = document
         .iter_elements()
         .next()

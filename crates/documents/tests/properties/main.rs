@@ -16,4 +16,5 @@ mod patches;
 mod patterns;
 mod pipelines;
 mod random;
+mod stored;
 mod updates;

@@ -4,7 +4,8 @@ use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use nexusbase_db::{CommitError, Error as DbError, WriteError};
 use nexusbase_documents::error::ParseErrorKind;
-use nexusbase_documents::store::NameError;
+use nexusbase_documents::store::idempotency::IdempotencyError;
+use nexusbase_documents::store::{ChangeError, ChangesError, NameError};
 use nexusbase_documents::{
     DocumentError, Error, FilterError, IdError, ParseError, ProjectionError, SortError, ValueError,
 };
@@ -58,7 +59,19 @@ pub(crate) fn of_error(error: &Error) -> Problem {
         Error::TooManyValues { .. } => Problem::new(Kind::InvalidFilter, text).parameter("filter"),
         Error::Cursor(_) => Problem::new(Kind::InvalidCursor, text).parameter("cursor"),
         Error::Pipeline(_) | Error::Aggregate(_) => Problem::new(Kind::BadRequest, text),
-        Error::Damaged { .. } => damaged(&text),
+        Error::Precondition { .. } | Error::CollectionExists { .. } => {
+            Problem::new(Kind::PreconditionFailed, text)
+        }
+        Error::Change(ChangeError::TooLarge { .. }) => {
+            Problem::new(Kind::TransactionTooLarge, text)
+        }
+        Error::Change(_) | Error::SchemaRefused(_) => Problem::new(Kind::InvalidBody, text),
+        Error::Schema { .. } => Problem::new(Kind::InvalidDocument, text),
+        Error::Idempotency(IdempotencyError::Damaged)
+        | Error::Changes(ChangesError::Damaged { .. })
+        | Error::Damaged { .. } => damaged(&text),
+        Error::Idempotency(_) => Problem::new(Kind::InvalidHeader, text),
+        Error::Changes(_) => Problem::new(Kind::InvalidCursor, text),
         Error::Database(e) => of_database(e),
     }
 }
