@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use nexusbase_db::{Database, Durability, Error, Options};
-use nexusbase_documents::{Documents, json};
+use nexusbase_documents::{Documents, IndexSpec, json};
 
 use crate::data::packages;
 use crate::report::{OURS, Report};
@@ -60,7 +60,7 @@ fn write_keys(scratch: &Scratch, entries: u64, random: bool) -> Result<()> {
 fn write_documents(scratch: &Scratch, entries: u64) -> Result<()> {
     let db = Database::open_with(scratch.path().join("data"), options())?;
     let collection = Documents::new(&db).collection("packages")?;
-    collection.create_index("section", |_| {})?;
+    collection.create_index(&IndexSpec::on("section")?, |_| {})?;
     for (_, text) in packages(usize::try_from(entries)?) {
         collection.insert(&json::parse_document(text.as_bytes())?)?;
     }

@@ -21,6 +21,7 @@ mod doctor;
 mod export;
 mod failure;
 mod forest;
+mod health;
 mod http;
 mod import;
 mod index;
@@ -70,6 +71,7 @@ fn run(command: Command, terminal: Terminal) -> Outcome {
     match command {
         Command::Serve(serve) => serve::run(&serve.settings, terminal),
         Command::Demo(demo) => demo::run(&demo, terminal),
+        Command::Health(health) => health::run(&health, terminal),
         Command::Import(import) => import::run(&import, terminal),
         Command::Export(export) => export::run(&export),
         Command::Query(query) => query::run(&query, terminal),

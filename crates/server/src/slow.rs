@@ -83,14 +83,13 @@ fn one(condition: &Condition, text: &mut String) {
                 Test::Compare(Comparison::Gte, _) => "$gte",
                 Test::Compare(Comparison::Lt, _) => "$lt",
                 Test::Compare(Comparison::Lte, _) => "$lte",
-                Test::In(_) => "$in",
+                Test::In(_) | Test::Either(_) => "$in",
                 Test::Exists => "$exists",
                 Test::Type(_) => "$type",
                 Test::Pattern(_) => "$regex",
                 Test::Mod { .. } => "$mod",
                 Test::Size(_) => "$size",
                 Test::Element(_) => "$elemMatch",
-                Test::Either(_) => "$in",
             };
             // Writing into a string does not fail. A long path is cut off with the rest.
             let path: String = path.as_str().chars().take(SHAPE_BYTES).collect();

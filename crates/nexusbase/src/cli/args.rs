@@ -62,6 +62,8 @@ pub(super) enum Command {
     Serve(ServeArgs),
     /// Make a small database to try things with, and serve it
     Demo(DemoArgs),
+    /// Ask a server whether it is ready for requests
+    Health(HealthArgs),
     /// Insert documents from a file with one JSON object per line
     Import(ImportArgs),
     /// Write all documents of a collection, one JSON object per line
@@ -147,6 +149,13 @@ pub(super) struct DemoArgs {
     /// Where to listen [default: 127.0.0.1:7700, or a free port if that one is taken]
     #[arg(long, value_name = "ADDRESS")]
     pub(super) listen: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HealthArgs {
+    /// The server [default: NEXUSBASE_SERVER, or http://127.0.0.1:7700]
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub(super) server: Option<String>,
 }
 
 /// Where the data is.

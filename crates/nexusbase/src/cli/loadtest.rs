@@ -36,12 +36,11 @@ use self::user::{Left, Plan, User};
 use self::verify::{Verdict, page, verdict};
 use super::Terminal;
 use super::failure::{Failure, Outcome};
+use super::health::SERVER;
 use super::kv::interrupt;
 use super::output::{self, duration, thousands};
 use super::target::variable;
 
-/// Where a server listens unless told otherwise.
-const SERVER: &str = "http://127.0.0.1:7700";
 /// The memory of a user's thread.
 const STACK_BYTES: usize = 512 << 10;
 

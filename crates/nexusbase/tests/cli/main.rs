@@ -11,6 +11,7 @@ mod doctor;
 mod import;
 mod keys;
 mod kv;
+mod loadtest;
 mod settings;
 #[path = "../support/mod.rs"]
 mod support;
@@ -466,4 +467,17 @@ fn an_import_says_what_is_known_when_its_server_dies() {
         (up_to..=up_to + 500).contains(&there),
         "{there} are there: {err}"
     );
+}
+
+#[test]
+fn health_asks_whether_a_server_is_ready() {
+    let place = Place::new();
+    let server = Server::start(&place.data());
+    let said = place.run(&["health", "--server", &server.url]).ok();
+    assert_eq!(said, "ready\n");
+    let url = server.url.clone();
+    assert!(server.terminate().success());
+    place
+        .run(&["health", "--server", &url])
+        .fails(1, &["cannot reach"]);
 }

@@ -290,7 +290,15 @@ fn a_served_certificate_is_read_again_on_sighup() {
     let first = renew();
     let mut serve = command(place.path());
     serve
-        .args(["serve", "--data", "d", "--listen", "127.0.0.1:0"])
+        .args([
+            "serve",
+            "--data",
+            "d",
+            "--listen",
+            "127.0.0.1:0",
+            "--auth",
+            "off",
+        ])
         .env("NEXUSBASE_TLS_CERTIFICATE", "c.pem")
         .env("NEXUSBASE_TLS_KEY", "k.pem")
         .env("NEXUSBASE_LOG_LEVEL", "off");
