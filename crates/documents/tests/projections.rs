@@ -374,6 +374,10 @@ fn what_is_wrong_is_said_with_the_field() {
             .to_string();
         assert!(error.contains(message), "{json}: {error}");
     }
+}
+
+#[test]
+fn a_path_that_is_too_deep_in_parts_and_what_is_no_object_are_refused() {
     let deep = format!(r#"{{"{0}": {{"{0}": 1}}}}"#, vec!["a"; 60].join("."));
     let error = Projection::from_document(&document(&deep))
         .unwrap_err()

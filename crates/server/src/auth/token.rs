@@ -163,7 +163,7 @@ pub struct AdminKey([u8; 32]);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "an admin key has at least {ADMIN_KEY_CHARS_MIN} characters, all of them visible ASCII, and \
-     this one has {chars}; make one with: openssl rand -hex 32"
+     this one has {chars}; make one of 32 bytes from a random source, in hexadecimal"
 )]
 pub struct AdminKeyError {
     /// How many characters it has.
