@@ -113,6 +113,23 @@ impl Pipeline {
         }
     }
 
+    /// The other collections that it reads, by the names that stand in it. A name that stands there
+    /// twice is there twice.
+    #[must_use]
+    pub fn collections(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        self.name_collections(&mut names);
+        names
+    }
+
+    fn name_collections<'p>(&'p self, names: &mut Vec<&'p str>) {
+        for stage in &self.stages {
+            if let Stage::Lookup(lookup) = stage {
+                lookup.name_collections(names);
+            }
+        }
+    }
+
     /// Reads a pipeline that lies in `depth` others and whose structure is checked.
     fn parse_at(stages: &RawArray, at: &str, depth: usize) -> Result<Self, PipelineError> {
         if depth > PIPELINE_NESTING_MAX {

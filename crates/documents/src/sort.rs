@@ -56,26 +56,7 @@ impl Sort {
     /// # Errors
     /// One that names the key that is wrong.
     pub fn from_document(document: &RawDocument) -> Result<Self, SortError> {
-        let mut keys = Vec::new();
-        for field in document {
-            let (name, value) = field.map_err(ValueError::from)?;
-            let is = |number| {
-                let number = RawBsonRef::Int32(number);
-                Class::of(value) == Class::Number
-                    && matches!(compare(value, number), Ok(std::cmp::Ordering::Equal))
-            };
-            let direction = if is(1) {
-                Direction::Ascending
-            } else if is(-1) {
-                Direction::Descending
-            } else {
-                return Err(SortError::Direction {
-                    key: name.as_str().to_owned(),
-                });
-            };
-            push_key(&mut keys, name.as_str(), direction)?;
-        }
-        Self::from_keys(keys)
+        Self::from_keys(keys_of(document)?)
     }
 
     /// Reads an order from any value, of which only an object is one.
@@ -199,6 +180,30 @@ pub(crate) fn parse_keys(text: &str) -> Result<Vec<SortKey>, SortError> {
             };
             push_key(&mut keys, name, direction)?;
         }
+    }
+    Ok(keys)
+}
+
+/// Reads paths with their directions, 1 or -1, in the order in which they stand.
+pub(crate) fn keys_of(document: &RawDocument) -> Result<Vec<SortKey>, SortError> {
+    let mut keys = Vec::new();
+    for field in document {
+        let (name, value) = field.map_err(ValueError::from)?;
+        let is = |number| {
+            let number = RawBsonRef::Int32(number);
+            Class::of(value) == Class::Number
+                && matches!(compare(value, number), Ok(std::cmp::Ordering::Equal))
+        };
+        let direction = if is(1) {
+            Direction::Ascending
+        } else if is(-1) {
+            Direction::Descending
+        } else {
+            return Err(SortError::Direction {
+                key: name.as_str().to_owned(),
+            });
+        };
+        push_key(&mut keys, name.as_str(), direction)?;
     }
     Ok(keys)
 }

@@ -24,8 +24,8 @@ use crate::observe::RequestIds;
 use crate::problem::{Kind, Problem};
 use crate::server::Service;
 use crate::{
-    collections, docs_page, documents, encode, guard, health, indexes, insert, keys, observe,
-    openapi, problem, stores, unread,
+    aggregate, collections, count, docs_page, documents, encode, find, guard, health, indexes,
+    insert, keys, observe, openapi, problem, stores, unread,
 };
 
 /// All bodies in memory together take this many times the limit of one.
@@ -107,13 +107,22 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
             collections::create,
             collections::remove
         ))
-        .routes(routes!(documents::find, insert::insert))
+        .routes(routes!(find::find, insert::insert))
         .routes(routes!(
             documents::get,
             documents::replace,
             documents::remove
         ))
-        .routes(routes!(indexes::create, indexes::remove))
+        .routes(routes!(find::query))
+        .routes(routes!(count::count, count::count_by_body))
+        .routes(routes!(count::distinct, count::distinct_by_body))
+        .routes(routes!(aggregate::aggregate))
+        .routes(routes!(indexes::list, indexes::create))
+        .routes(routes!(
+            indexes::info,
+            indexes::create_named,
+            indexes::remove
+        ))
         .merge(stores::routes())
         .merge(keys::routes())
         .routes(routes!(health::health))

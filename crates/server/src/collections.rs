@@ -3,13 +3,14 @@
 use axum::extract::RawQuery;
 use axum::response::{IntoResponse, Response};
 use hyper::{StatusCode, header};
-use nexusbase_documents::Error;
-use nexusbase_documents::store::{self, CollectionInfo, IndexInfo};
+use nexusbase_documents::json::Form;
+use nexusbase_documents::store::CollectionInfo;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::{Models, Permit, Read, Write};
 use crate::extract::Segments;
+use crate::indexes::Index;
 use crate::negotiate::{json, put_header};
 use crate::observe::Deadline;
 use crate::openapi::{CollectionParameter, ReadProblems, WriteProblems};
@@ -28,7 +29,7 @@ pub(crate) struct Collections {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "name": "packages",
-    "indexes": [{"path": "size", "multikey": false, "ready": true}],
+    "indexes": [],
 }))]
 pub(crate) struct Collection {
     /// Its name.
@@ -37,33 +38,14 @@ pub(crate) struct Collection {
     indexes: Vec<Index>,
 }
 
-/// An index.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"path": "size", "multikey": false, "ready": true}))]
-pub(crate) struct Index {
-    /// The path that it orders documents by.
-    path: String,
-    /// Some document has none or several values there.
-    multikey: bool,
-    /// Queries may use it: every document is in it.
-    ready: bool,
-}
-
 impl From<CollectionInfo> for Collection {
     fn from(info: CollectionInfo) -> Self {
+        let indexes = info.indexes.iter();
         Self {
             name: info.name,
-            indexes: info.indexes.into_iter().map(Index::from).collect(),
-        }
-    }
-}
-
-impl From<IndexInfo> for Index {
-    fn from(info: IndexInfo) -> Self {
-        Self {
-            path: info.spec.text(),
-            multikey: info.multikey,
-            ready: info.ready,
+            indexes: indexes
+                .map(|index| Index::new(index, Form::Relaxed))
+                .collect(),
         }
     }
 }
@@ -158,20 +140,9 @@ pub(crate) async fn create(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     no_parameters(query)?;
-    create_with(permit, deadline, name, store::Collection::create).await
-}
-
-/// Creates a collection or something in it, and answers with the collection's description: 201 if
-/// `create` says that it is new, 200 if it was there already.
-pub(crate) async fn create_with(
-    permit: Permit<Write>,
-    deadline: Deadline,
-    name: String,
-    create: impl FnOnce(&store::Collection) -> Result<bool, Error> + Send + 'static,
-) -> Result<Response, Problem> {
     let location = url(&name);
     let work = move |models: &Models, _: &Progress| {
-        let new = create(&models.collection(&name)?)?;
+        let new = models.collection(&name)?.create()?;
         Ok((new, describe(models, &name)?))
     };
     let (new, collection) = operation::write(permit, deadline, work).await?;

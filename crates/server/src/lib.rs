@@ -40,22 +40,27 @@
 //! stores.
 
 mod access;
+mod aggregate;
 mod app;
 mod auth;
+mod background;
 mod collections;
 mod config;
 mod cors;
+mod count;
 mod decode;
 mod docs_page;
 mod documents;
 mod encode;
 mod extract;
+mod find;
 mod guard;
 mod health;
 mod indexes;
 mod insert;
 mod keys;
 mod listen;
+mod members;
 mod metrics;
 mod negotiate;
 mod observe;
@@ -68,6 +73,7 @@ mod shutdown;
 mod slow;
 mod split;
 mod stores;
+mod stream;
 mod tls;
 mod unread;
 

@@ -25,12 +25,13 @@ use crate::negotiate::{Media, Wanted, text};
 use crate::observe::described;
 
 pub(crate) use problems::{
-    ApiKeyReadProblems, ApiKeyWriteProblems, HealthProblems, MetricsProblems, ReadProblems,
-    ReadyProblems, ServiceProblems, StoreReadProblems, StoreWriteProblems, WriteProblems,
+    ApiKeyReadProblems, ApiKeyWriteProblems, HealthProblems, MetricsProblems, QueryProblems,
+    ReadProblems, ReadyProblems, ServiceProblems, StoreReadProblems, StoreWriteProblems,
+    WriteProblems,
 };
 pub(crate) use schemas::{
-    ApiKeyParameter, CollectionParameter, Document, Documents, FindParameters, IdParameter,
-    IndexParameter, InsertAnswer, InsertParameters, Inserted, Page,
+    ApiKeyParameter, CollectionParameter, Document, Documents, Explain, FindParameters,
+    IdParameter, IndexParameter, InsertAnswer, InsertParameters, Inserted, Page,
 };
 
 /// The ways to bring a key, by their names in the description.

@@ -4,7 +4,8 @@
 //! may block, and keeps its place until it has ended, even if nobody waits for its answer any
 //! more. When the request's time is up before it began, it never begins; when it had begun, a
 //! read is given up (504), and of a write the caller is told that its outcome is not known. A
-//! write that succeeded is therefore never reported as failed.
+//! write that succeeded is therefore never reported as failed. A read whose caller has gone is
+//! given up too.
 //!
 //! An operation takes a permit and hands the models to the work: who has none has no models.
 
@@ -54,6 +55,15 @@ impl Progress {
     }
 }
 
+/// Gives a read up when nobody waits for it any more, because its caller is gone.
+struct Waiting(Progress);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.give_up();
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Access {
     Read,
@@ -93,6 +103,7 @@ async fn run<T: Send + 'static>(
     drop(waiting);
     let progress = Progress::default();
     let its_progress = progress.clone();
+    let _waiting = matches!(access, Access::Read).then(|| Waiting(progress.clone()));
     let task = tokio::task::spawn_blocking(move || {
         let _place = place;
         if its_progress.begin() {

@@ -11,6 +11,7 @@
 
 mod from;
 mod kind;
+mod pipeline;
 mod stores;
 
 use axum::response::{IntoResponse, Response};
@@ -62,6 +63,30 @@ impl Problem {
         let inside = self.0.members.get("at").and_then(Value::as_str);
         let at = format!("{prefix}{}", inside.unwrap_or_default());
         self.0.members.insert("at".to_owned(), at.into());
+        self
+    }
+
+    /// The same, about the member of the body that is meant by the parameter it is about.
+    pub(crate) fn in_body(self) -> Self {
+        let parameter = self.0.members.get("parameter").and_then(Value::as_str);
+        let member = match parameter {
+            Some("fields") => "/projection",
+            Some("filter") => "/filter",
+            Some("sort") => "/sort",
+            Some("skip") => "/skip",
+            Some("cursor") => "/cursor",
+            Some("explain") => "/explain",
+            Some("total") => "/total",
+            Some("hint") => "/hint",
+            Some("path") => "/path",
+            _ => return self,
+        };
+        self.without_parameter().within(member)
+    }
+
+    /// The same, about no parameter.
+    pub(crate) fn without_parameter(mut self) -> Self {
+        self.0.members.remove("parameter");
         self
     }
 

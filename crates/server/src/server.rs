@@ -10,6 +10,7 @@ use nexusbase_kv::MultiStore;
 use tokio::net::TcpListener;
 
 use crate::app::App;
+use crate::background::Background;
 use crate::config::{ServeError, ServerConfig};
 use crate::listen;
 use crate::tls::Certificates;
@@ -72,12 +73,15 @@ impl Server {
     /// left is cut off. The stores and the database stay open.
     ///
     /// # Errors
-    /// None at present: a failing connection is logged and does not end the service.
+    /// When no thread can be started for the work in the background: finishing indexes, and
+    /// deleting documents whose time has come. What fails later is logged, and ends nothing.
     pub async fn run(
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ServeError> {
+        let background = Background::start(&self.app)?;
         listen::serve(self.listener, &self.app, self.certificates, shutdown).await;
+        background.stop().await;
         Ok(())
     }
 }

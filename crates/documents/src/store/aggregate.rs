@@ -8,7 +8,7 @@ use super::documents::Documents;
 use super::error::Error;
 use super::transaction::CollectionTx;
 use crate::aggregate::{self, Aggregation, Context, Pipeline, Source};
-use crate::query::Query;
+use crate::query::{Explain, Query};
 
 /// One state of all collections.
 struct State<'v> {
@@ -34,6 +34,19 @@ impl Collection {
     /// database cannot be read.
     pub fn aggregate(&self, pipeline: &Pipeline) -> Result<Vec<RawDocumentBuf>, Error> {
         self.aggregate_in(&self.snapshot(), pipeline)?.collect()
+    }
+
+    /// How the first stages of a pipeline, which are put to the planner as a query, would be
+    /// answered. Nothing is read, unless the query has to sort in memory.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn explain_aggregate_in(
+        &self,
+        view: &dyn View,
+        pipeline: &Pipeline,
+    ) -> Result<Explain, Error> {
+        Ok(self.find_in(view, pipeline.query())?.explain())
     }
 
     /// As [`Self::aggregate`], one by one, in a state that the caller holds. Other collections

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use hyper::http::request::Parts;
 use nexusbase_db::Transaction;
-use nexusbase_documents::store::{Collection, CollectionInfo};
+use nexusbase_documents::store::{Built, Collection, CollectionInfo, Expired, UnfinishedIndex};
 use nexusbase_documents::{Documents, Error};
 use nexusbase_kv::{
     Capabilities, CheckMode, CheckReport, CopyProgress, CopyReport, CreateOptions, MultiStore,
@@ -47,6 +47,32 @@ impl Vault {
     /// Whether the database accepts no more writes.
     pub(crate) fn is_stopped(&self) -> bool {
         self.documents.database().stopped().is_some()
+    }
+
+    /// Deletes documents whose time has come; see [`Documents::expire_step`].
+    pub(crate) fn expire_step(&self, limit: usize) -> Result<Expired, Error> {
+        self.documents.expire_step(limit)
+    }
+
+    /// The indexes whose builds were interrupted or are going on.
+    pub(crate) fn unfinished_indexes(&self) -> Result<Vec<UnfinishedIndex>, Error> {
+        self.documents.unfinished_indexes()
+    }
+
+    /// Goes on with the build of an index for as long as `goes_on` says so.
+    pub(crate) fn continue_index(
+        &self,
+        index: &UnfinishedIndex,
+        goes_on: impl Fn() -> bool,
+    ) -> Result<Built, Error> {
+        let collection = self.documents.collection(&index.collection)?;
+        collection.build_index(&index.spec, |_| {
+            if goes_on() {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })
     }
 
     /// The newest visible commit.
@@ -162,7 +188,8 @@ impl Models {
         }
     }
 
-    fn check_collection(&self, name: &str) -> Result<(), Problem> {
+    /// Refuses a collection that is not the caller's business.
+    pub(crate) fn check_collection(&self, name: &str) -> Result<(), Problem> {
         if self.caller.covers_collection(name) {
             return Ok(());
         }

@@ -85,12 +85,37 @@ const OF_READS: &[Kind] = &[
     Kind::InvalidCursor,
     Kind::NoSuchCollection,
     Kind::NoSuchDocument,
+    Kind::NoSuchIndex,
     Kind::NotAcceptable,
     Kind::Damaged,
     Kind::Busy,
     Kind::Timeout,
 ];
+const OF_QUERIES: &[Kind] = &[
+    Kind::InvalidBody,
+    Kind::InvalidJson,
+    Kind::InvalidName,
+    Kind::InvalidFilter,
+    Kind::InvalidSort,
+    Kind::InvalidFields,
+    Kind::InvalidCursor,
+    Kind::InvalidPipeline,
+    Kind::ForeignOrigin,
+    Kind::NoSuchCollection,
+    Kind::NotAcceptable,
+    Kind::RequestTimeout,
+    Kind::BodyTooLarge,
+    Kind::DocumentTooLarge,
+    Kind::PipelineFailed,
+    Kind::AnswerTooLarge,
+    Kind::UnsupportedMediaType,
+    Kind::UnsupportedEncoding,
+    Kind::Damaged,
+    Kind::Busy,
+    Kind::Timeout,
+];
 const OF_WRITES: &[Kind] = &[
+    Kind::InvalidBody,
     Kind::InvalidName,
     Kind::InvalidId,
     Kind::InvalidJson,
@@ -115,6 +140,7 @@ const OF_WRITES: &[Kind] = &[
     Kind::Damaged,
     Kind::Busy,
     Kind::DatabaseStopped,
+    Kind::Stopping,
     Kind::OutcomeUnknown,
     Kind::DiskFull,
 ];
@@ -192,6 +218,7 @@ const SERVICE: Group = ("Service", false, &[]);
 const HEALTH: Group = ("Health", false, &[Kind::DatabaseStopped]);
 const READY: Group = ("Ready", false, &[Kind::DatabaseStopped, Kind::Stopping]);
 const READ: Group = ("Read", true, OF_READS);
+const QUERY: Group = ("Query", true, OF_QUERIES);
 const WRITE: Group = ("Write", true, OF_WRITES);
 const STORE_READ: Group = ("StoreRead", true, OF_STORE_READS);
 const STORE_WRITE: Group = ("StoreWrite", true, OF_STORE_WRITES);
@@ -218,6 +245,7 @@ responses_of! {
     ReadyProblems, READY, "What `/ready` can answer.";
     MetricsProblems, METRICS, "What `/metrics` can answer.";
     ReadProblems, READ, "What a request that changes nothing can answer.";
+    QueryProblems, QUERY, "What a question in a body can answer.";
     WriteProblems, WRITE, "What a request that changes something can answer.";
     StoreReadProblems, STORE_READ, "What a request that changes nothing in a store can answer.";
     StoreWriteProblems, STORE_WRITE, "What a request that changes something in a store can answer.";
@@ -233,6 +261,7 @@ pub(super) fn components() -> Responses {
         READY,
         METRICS,
         READ,
+        QUERY,
         WRITE,
         STORE_READ,
         STORE_WRITE,

@@ -44,9 +44,10 @@ pub(crate) struct IdParameter {
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "only its description is used")]
 pub(crate) struct IndexParameter {
-    /// The path that the index is on: names of fields, with dots between them.
+    /// The index's name. That of an index which was not given one is the text of its paths, such
+    /// as `section,-size`.
     #[param(example = "owner.mail", min_length = 1)]
-    path: String,
+    index: String,
 }
 
 /// The key in a URL.
@@ -64,11 +65,12 @@ pub(crate) struct ApiKeyParameter {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its description is used")]
 pub(crate) struct FindParameters {
-    /// Conditions as a JSON object: `{"field": value}` or `{"field": {"$gt": value}}` with `$eq`,
-    /// `$ne`, `$gt`, `$gte`, `$lt`, `$lte`, `$in`; all of them must hold.
+    /// Conditions as a JSON object: `{"field": value}` or `{"field": {"$gt": value}}`; all of them
+    /// must hold.
     #[param(required = false, example = "{\"size\": {\"$gt\": 1000}}")]
     filter: Option<String>,
-    /// Paths with commas between them, `-` for descending; `_id` decides at the end.
+    /// Paths with commas between them, `-` for descending, or an object such as
+    /// `{"size": -1, "name": 1}`; `_id` decides at the end.
     #[param(required = false, example = "-size,name")]
     sort: Option<String>,
     /// How many documents at most; more than the server's limit (1000 unless configured
@@ -81,12 +83,17 @@ pub(crate) struct FindParameters {
     /// Where the page before ended: its `next`. Filter and sort must be the same.
     #[param(required = false, min_length = 12, pattern = "^[A-Za-z0-9_\\-]+$")]
     cursor: Option<String>,
-    /// Paths of the fields to answer, with commas between them; `_id` is always there.
+    /// Paths of the fields to answer, with commas between them; `_id` is always there. Or a
+    /// projection as an object: `{"name": 1}`, `{"notes": 0}`, `{"tags": {"$slice": 3}}`.
     #[param(required = false, example = "name,size")]
     fields: Option<String>,
     /// Whether to say how the documents were found.
     #[param(required = false, example = false)]
     explain: Option<bool>,
+    /// Whether to count the documents that match on all pages together, which costs as much as
+    /// looking at them.
+    #[param(required = false, example = false)]
+    total: Option<bool>,
 }
 
 /// How to insert.
@@ -162,6 +169,10 @@ pub(crate) struct Page {
     /// Where the next page begins, for the parameter `cursor`; null if nothing follows.
     #[schema(required)]
     next: Option<String>,
+    /// How many match on all pages together, if asked for; at most 100,000 are counted.
+    total: Option<u64>,
+    /// Whether `total` is all of them.
+    total_exact: Option<bool>,
     /// How they were found, if asked for.
     explain: Option<Explain>,
 }
@@ -174,6 +185,14 @@ pub(crate) struct Explain {
     access: Access,
     /// `by-access` if the access gives the order, `in-memory` if it was made, or `none`.
     sort: String,
+    /// The plan that was taken, step by step.
+    #[schema(value_type = Object)]
+    plan: (),
+    /// What it was thought to cost, in documents read in a scan.
+    estimated_cost: u64,
+    /// The plans that were thought to cost more, with the numbers that a hint can name.
+    #[schema(value_type = Vec<Object>)]
+    rejected: (),
     /// Index rows read.
     index_rows_read: u64,
     /// Documents read, which may be one more than are on the page.

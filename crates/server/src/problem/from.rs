@@ -32,7 +32,7 @@ pub(crate) fn of_error(error: &Error) -> Problem {
         Error::ParallelArrays { index } => {
             Problem::new(Kind::InvalidDocument, text).with("index", index.as_str())
         }
-        Error::IndexPath { .. } => Problem::new(Kind::InvalidIndex, text).parameter("path"),
+        Error::IndexPath { .. } => Problem::new(Kind::InvalidIndex, text).parameter("index"),
         Error::IndexSpec { index, .. } => {
             Problem::new(Kind::InvalidIndex, text).with("index", index.as_str())
         }
@@ -58,7 +58,8 @@ pub(crate) fn of_error(error: &Error) -> Problem {
         Error::Hint { .. } => Problem::new(Kind::InvalidParameter, text).parameter("hint"),
         Error::TooManyValues { .. } => Problem::new(Kind::InvalidFilter, text).parameter("filter"),
         Error::Cursor(_) => Problem::new(Kind::InvalidCursor, text).parameter("cursor"),
-        Error::Pipeline(_) | Error::Aggregate(_) => Problem::new(Kind::BadRequest, text),
+        Error::Pipeline(e) => super::pipeline::refused(e),
+        Error::Aggregate(e) => super::pipeline::stopped(e),
         Error::Precondition { .. } | Error::CollectionExists { .. } => {
             Problem::new(Kind::PreconditionFailed, text)
         }
@@ -147,16 +148,7 @@ fn of_id(error: &IdError) -> Problem {
 
 fn of_filter(error: &FilterError) -> Problem {
     let problem = Problem::new(Kind::InvalidFilter, error.to_string()).parameter("filter");
-    match error {
-        FilterError::NotAnObject { at, .. }
-        | FilterError::UnknownOperator { at, .. }
-        | FilterError::Mixed { at, .. }
-        | FilterError::Operand { at, .. }
-        | FilterError::Regex { at }
-        | FilterError::Pattern { at, .. }
-        | FilterError::Path { at, .. } => problem.with("at", at.as_str()),
-        FilterError::Document(_) => problem,
-    }
+    problem.with("at", super::pipeline::in_filter(error))
 }
 
 fn of_value(error: &ValueError) -> Problem {

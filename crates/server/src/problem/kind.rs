@@ -46,8 +46,9 @@ kinds! {
     InvalidFilter, BAD_REQUEST, "invalid-filter", "The filter is not acceptable";
     InvalidSort, BAD_REQUEST, "invalid-sort", "The order is not acceptable";
     InvalidFields, BAD_REQUEST, "invalid-fields", "The choice of fields is not acceptable";
+    InvalidPipeline, BAD_REQUEST, "invalid-pipeline", "The pipeline is not acceptable";
     InvalidCursor, BAD_REQUEST, "invalid-cursor", "The cursor does not fit";
-    InvalidIndex, BAD_REQUEST, "invalid-index", "The path cannot be indexed";
+    InvalidIndex, BAD_REQUEST, "invalid-index", "There can be no such index";
     IdChanged, BAD_REQUEST, "id-changed", "The document has another id than the URL";
     Unauthorized, UNAUTHORIZED, "unauthorized", "A valid key is needed";
     Forbidden, FORBIDDEN, "forbidden", "The key does not allow that";
@@ -79,6 +80,8 @@ kinds! {
     TransactionTooLarge, PAYLOAD_TOO_LARGE, "transaction-too-large", "The transaction is too large";
     EntryTooLarge, PAYLOAD_TOO_LARGE, "entry-too-large",
         "A key, a value or a batch is too large";
+    PipelineFailed, UNPROCESSABLE_ENTITY, "pipeline-failed", "The pipeline stopped while it ran";
+    AnswerTooLarge, UNPROCESSABLE_ENTITY, "answer-too-large", "The answer is too large";
     Unsupported, UNPROCESSABLE_ENTITY, "unsupported", "The store's engine cannot do that";
     UnsupportedMediaType, UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type",
         "The body's type is not supported";

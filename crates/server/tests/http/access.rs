@@ -165,7 +165,11 @@ fn a_role_that_does_not_suffice_changes_nothing() {
     let before = everything(&server);
     for (method, path) in routes(&server) {
         let filled = fill(&path);
-        if method != "GET" {
+        let asks = ["query", "count", "distinct", "aggregate"];
+        let asks = asks
+            .iter()
+            .any(|end| path == format!("/collections/{{name}}/{end}"));
+        if method != "GET" && !asks {
             let problem = ask(&server, &reader, &method, &filled, "{}").problem(403, "forbidden");
             let needed = if path.starts_with("/keys") {
                 "admin"

@@ -6,7 +6,9 @@
 )]
 
 mod access;
+mod aggregate;
 mod api_keys;
+mod background;
 mod cors;
 mod docs_page;
 mod documents;
@@ -14,6 +16,7 @@ mod encodings;
 mod failure;
 mod guard;
 mod hostile;
+mod indexes;
 mod insert;
 mod limits;
 mod logs;
@@ -21,6 +24,8 @@ mod metrics;
 mod openapi;
 mod pages;
 mod problems;
+mod queries;
+mod query_vectors;
 mod rates;
 mod running;
 mod service;

@@ -21,7 +21,7 @@ pub(crate) fn fill(path: &str) -> String {
     [
         ("{name}", "c"),
         ("{id}", "1"),
-        ("{path}", "p"),
+        ("{index}", "p"),
         ("{store}", "s"),
         ("{key}", "k"),
         ("{version}", "1"),
@@ -90,7 +90,7 @@ fn description_and_router_agree() {
             "{route} is not described"
         );
     }
-    assert_eq!(routes.len(), 51, "{routes:#?}");
+    assert_eq!(routes.len(), 60, "{routes:#?}");
 }
 
 #[test]

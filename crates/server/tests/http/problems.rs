@@ -199,7 +199,9 @@ fn unknown_routes_and_methods_say_so() {
         ("OPTIONS", "/collections/a/documents", "GET,HEAD,POST"),
         ("DELETE", "/collections/a/documents", "GET,HEAD,POST"),
         ("POST", "/collections/a/documents/1", "GET,HEAD,PUT,DELETE"),
-        ("GET", "/collections/a/indexes/b", "PUT,DELETE"),
+        ("POST", "/collections/a/indexes/b", "GET,HEAD,PUT,DELETE"),
+        ("PUT", "/collections/a/indexes", "GET,HEAD,POST"),
+        ("GET", "/collections/a/query", "POST"),
         ("PUT", "/health", "GET,HEAD"),
     ] {
         let reply = server.request(method, path, &[], b"");

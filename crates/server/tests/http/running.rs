@@ -71,6 +71,11 @@ impl Running {
             ..Options::default()
         };
         let db = Database::open_with("/data", options).unwrap();
+        Self::serving(config, db, disk, clock)
+    }
+
+    /// A server on a database that is open already.
+    fn serving(config: ServerConfig, db: Database, disk: SimDisk, clock: Arc<GateClock>) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, address) = std::sync::mpsc::channel();
         let stores = nexusbase_kv::standard(&db, "/data".as_ref()).unwrap();
@@ -193,6 +198,19 @@ impl Running {
         // The server may close before it has read everything.
         let _ = stream.write_all(bytes);
         read_all(&mut stream)
+    }
+
+    /// A server on the same database, when this one has ended.
+    pub(crate) fn start_again(&mut self) -> Self {
+        self.join();
+        self.stores.close().unwrap();
+        let config = ServerConfig {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            auth: AuthMode::Off,
+            ..ServerConfig::default()
+        };
+        let (db, disk) = (self.db.clone(), self.disk.clone());
+        Self::serving(config, db, disk, Arc::clone(&self.clock))
     }
 
     /// Tells the server to stop, without waiting for it.

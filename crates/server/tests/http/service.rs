@@ -57,16 +57,22 @@ fn indexes_come_and_go() {
         )
         .expect(201);
     let put = |path: &str| server.request("PUT", path, &[], b"");
-    let index = json!({"path": "a.b", "multikey": true, "ready": true});
-    let answer = put("/collections/c/indexes/a.b").expect(201);
-    assert_eq!(answer, json!({"name": "c", "indexes": [index]}));
-    put("/collections/c/indexes/a.b").expect(200);
-    assert_eq!(server.get("/collections/c").expect(200), answer);
+    let index = put("/collections/c/indexes/a.b").expect(201);
+    for (member, value) in [
+        ("path", json!("a.b")),
+        ("multikey", json!(true)),
+        ("ready", json!(true)),
+    ] {
+        assert_eq!(index[member], value);
+    }
+    assert_eq!(put("/collections/c/indexes/a.b").expect(200), index);
+    let collection = server.get("/collections/c").expect(200);
+    assert_eq!(collection, json!({"name": "c", "indexes": [index]}));
     for bad in ["_id", "a..b", "$a", "."] {
         let path = format!("/collections/c/indexes/{}", bad.replace('$', "%24"));
         if bad != "." {
             let problem = put(&path).problem(400, "invalid-index");
-            assert_eq!(problem["parameter"], "path");
+            assert_eq!(problem["parameter"], "index");
         }
     }
     server.delete("/collections/c/indexes/a.b").expect(204);

@@ -92,6 +92,12 @@ fn string<'a>(
 }
 
 impl Lookup {
+    /// Adds the names of the collections that it reads. Pipelines are nested to a limit.
+    pub(in crate::aggregate) fn name_collections<'p>(&'p self, names: &mut Vec<&'p str>) {
+        names.push(&self.from);
+        self.pipeline.name_collections(names);
+    }
+
     pub(super) fn parse(
         value: RawBsonRef<'_>,
         at: String,

@@ -41,11 +41,15 @@ impl Documents {
     /// # Errors
     /// When the database fails. What was deleted before stays deleted.
     pub fn expire_step(&self, limit: usize) -> Result<Expired, Error> {
-        let now = self.database().env().clock.unix_ms();
+        let mut known = None;
         let snapshot = self.database().snapshot();
         let mut expired = Expired::default();
         for (collection, definition) in self.definitions(&snapshot)? {
-            for index in definition.indexes.iter().filter(|index| index.ready) {
+            let expires =
+                |index: &&IndexDefinition| index.ready && index.spec.expire_after_seconds.is_some();
+            for index in definition.indexes.iter().filter(expires) {
+                // Where nothing can expire, nobody asks for the time.
+                let now = *known.get_or_insert_with(|| self.database().env().clock.unix_ms());
                 let Some(due) = due(index, now)? else {
                     continue;
                 };

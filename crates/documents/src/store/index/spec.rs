@@ -5,7 +5,7 @@ use bson::raw::{RawDocument, RawDocumentBuf};
 use super::partial;
 use crate::filter::Filter;
 use crate::json::{Form, to_string};
-use crate::sort::{SortKey, parse_keys};
+use crate::sort::{SortKey, keys_of, parse_keys};
 use crate::store::error::Error;
 use crate::value::key::Direction;
 
@@ -61,6 +61,19 @@ impl IndexSpec {
             reason,
         };
         let parts = parse_keys(text).map_err(|error| refused(error.to_string()))?;
+        Self::of(parts).map_err(refused)
+    }
+
+    /// As [`Self::on`], of an object such as `{"section": 1, "size": -1}`, whose order counts.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn on_keys(keys: &RawDocument) -> Result<Self, Error> {
+        let refused = |reason: String| Error::IndexPath {
+            path: to_string(keys, Form::Relaxed).unwrap_or_default(),
+            reason,
+        };
+        let parts = keys_of(keys).map_err(|error| refused(error.to_string()))?;
         Self::of(parts).map_err(refused)
     }
 
@@ -238,6 +251,30 @@ impl IndexSpec {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether no two documents may have the same values in it.
+    #[must_use]
+    pub const fn is_unique(&self) -> bool {
+        self.unique
+    }
+
+    /// Whether documents that have none of the fields are left out.
+    #[must_use]
+    pub const fn is_sparse(&self) -> bool {
+        self.sparse
+    }
+
+    /// Which documents it holds, if not all.
+    #[must_use]
+    pub fn partial_filter(&self) -> Option<&RawDocument> {
+        self.partial.as_ref().map(|partial| &*partial.document)
+    }
+
+    /// How long after its date a document is deleted, if that is so.
+    #[must_use]
+    pub const fn expiry_seconds(&self) -> Option<u32> {
+        self.expire_after_seconds
     }
 
     /// The paths with their directions, as [`Self::on`] reads them.
