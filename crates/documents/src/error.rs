@@ -24,6 +24,15 @@ pub enum ValueError {
         /// Which limit it met.
         reason: &'static str,
     },
+    /// A text search, or the score of one, where no text index is known.
+    #[error(
+        "{what} needs the text index of a collection: it can stand in a query, and in the first \
+         stages of a pipeline, and nowhere else"
+    )]
+    TextSearch {
+        /// What was asked.
+        what: &'static str,
+    },
 }
 
 impl From<bson::error::Error> for ValueError {
@@ -309,6 +318,15 @@ pub enum SortError {
         /// The key.
         key: String,
     },
+    /// An order by score beside something else, or by something unknown.
+    #[error(
+        "the sort key {key:?} must be {{\"$meta\": \"textScore\"}} and stand alone: of documents with \
+         equal scores, the _id decides"
+    )]
+    Score {
+        /// The key.
+        key: String,
+    },
     /// A key that stands twice.
     #[error("the sort key {key:?} stands twice: the second could never decide anything")]
     Duplicate {
@@ -380,7 +398,7 @@ pub enum ProjectionError {
     /// A field that would have to be computed.
     #[error(
         "the field {field:?} is given {found}, which would have to be computed: a projection takes \
-         1, 0, $slice, $elemMatch and a trailing .$"
+         1, 0, $slice, $elemMatch, {{\"$meta\": \"textScore\"}} and a trailing .$"
     )]
     Computed {
         /// The field.

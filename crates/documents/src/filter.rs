@@ -4,7 +4,8 @@
 //! `{"kind": "tool", "size": {"$gte": 10, "$lt": 20}, "$or": [{"a": 1}, {"b": null}]}`. All
 //! conditions of an object must hold. A value stands for equality, a regular expression for a
 //! pattern; an object of operators is those of [`FIELD_OPERATORS`]; `$and $or $nor` combine whole
-//! filters. Everything else is refused by name, never ignored.
+//! filters; `$text` searches in a collection's text index ([`crate::text`]). Everything else is
+//! refused by name, never ignored.
 //!
 //! What it promises: a filter that parsed is structurally sound, so matching fails only on a
 //! damaged document, or where a pattern meets its limits ([`Pattern`]). Values are compared
@@ -23,6 +24,7 @@ mod operators;
 mod parse;
 mod pattern;
 mod position;
+mod text;
 mod types;
 
 use std::sync::Arc;
@@ -36,6 +38,7 @@ pub use pattern::{
     BACKTRACKING_PATTERN_BYTES_MAX, BACKTRACKING_TEXT_BYTES_MAX, LARGE_PATTERN_TEXT_BYTES_MAX,
     PATTERN_BYTES_MAX, PATTERNS_MAX, Pattern,
 };
+pub use text::TextTest;
 pub use types::Types;
 
 /// The operators on a field.
@@ -58,6 +61,9 @@ pub const FIELD_OPERATORS: &[&str] = &[
     "$elemMatch",
     "$not",
 ];
+
+/// What may stand instead of a field.
+pub(crate) const TOP_OPERATORS: &[&str] = &["$and", "$or", "$nor", "$text"];
 
 /// The operators that combine filters.
 pub const LOGICAL_OPERATORS: &[&str] = &["$and", "$or", "$nor"];
@@ -85,6 +91,8 @@ pub enum Condition {
     Any(Vec<Condition>),
     /// It does not hold for the document as a whole.
     Not(Box<Condition>),
+    /// The collection's text index has it. Only among the conjuncts of a filter.
+    Text(TextTest),
 }
 
 /// What must hold for a value, or for one element of an array.
@@ -194,7 +202,7 @@ impl Condition {
     pub fn as_constraint(&self) -> Option<Constraint<'_>> {
         match self {
             Self::Field { path, test } => Some(Constraint { path, test }),
-            Self::All(_) | Self::Any(_) | Self::Not(_) => None,
+            Self::All(_) | Self::Any(_) | Self::Not(_) | Self::Text(_) => None,
         }
     }
 
@@ -204,7 +212,7 @@ impl Condition {
     pub fn branches(&self) -> Option<&[Self]> {
         match self {
             Self::Any(branches) => Some(branches),
-            Self::Field { .. } | Self::All(_) | Self::Not(_) => None,
+            Self::Field { .. } | Self::All(_) | Self::Not(_) | Self::Text(_) => None,
         }
     }
 }

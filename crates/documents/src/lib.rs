@@ -3,7 +3,7 @@
 //! Two halves. The lower one needs no storage: comparing and encoding values ([`value`]), reading
 //! and writing JSON ([`json`]), naming places in a document ([`path`]), deciding whether a document
 //! matches a question ([`filter`]), putting answers in order ([`sort`]), cutting them down
-//! ([`projection`]), changing documents ([`update`], [`patch`]), and the rules of the `_id` ([`id`]) and of documents as a whole
+//! ([`projection`]), changing documents ([`update`], [`patch`]), searching in text ([`text`]), and the rules of the `_id` ([`id`]) and of documents as a whole
 //! ([`document`]). The upper one keeps documents as rows of a database's trees ([`store`]) and
 //! answers questions from them ([`query`]).
 //!
@@ -45,6 +45,7 @@ pub mod projection;
 pub mod query;
 pub mod sort;
 pub mod store;
+pub mod text;
 mod tree;
 pub mod update;
 pub mod value;

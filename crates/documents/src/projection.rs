@@ -13,12 +13,15 @@
 //! field. Arrays inside arrays are treated alike. A numeric part names a field, not an index. An
 //! object that has none of the fields stays, empty.
 //!
-//! The bytes of kept fields are copied as they are. Fields that would have to be computed are
-//! refused by name.
+//! The bytes of kept fields are copied as they are. `{"score": {"$meta": "textScore"}}` adds how well the
+//! document answers a `$text` search, which only a collection can say; other fields that would
+//! have to be computed are refused by name.
 
 mod apply;
 mod parse;
 mod slice;
+
+use bson::raw::{CStr, CString};
 
 use crate::filter::Element;
 use crate::path::Path;
@@ -30,6 +33,8 @@ pub struct Projection {
     mode: Mode,
     root: Nodes,
     positional: Option<Positional>,
+    /// The name of the field that gets the score of a search.
+    score: Option<CString>,
 }
 
 /// What happens to fields that the projection does not name.
@@ -81,6 +86,12 @@ impl Nodes {
 }
 
 impl Projection {
+    /// The name of the field that gets the score of a search, if there is one.
+    #[must_use]
+    pub fn score(&self) -> Option<&CStr> {
+        self.score.as_deref()
+    }
+
     /// Whether it shows an array element by the filter that a document matched.
     #[must_use]
     pub fn is_positional(&self) -> bool {

@@ -8,7 +8,7 @@
 //! 3. `reader` walks through its rows (`rows`), and checks every document against the whole
 //!    filter, in place. `answers` sorts in bounded memory where the access does not give the
 //!    order, skips, limits and projects; `count` and `distinct` do without documents where they
-//!    can.
+//!    can. `text` finds, checks and scores what `$text` searches for.
 //!
 //! What it promises: the access changes the cost, never the answer. Pages by [`Cursor`] show each
 //! document that was there all the time exactly once, whatever is written meanwhile.
@@ -27,6 +27,7 @@ mod order;
 mod plan;
 mod reader;
 mod rows;
+mod text;
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,6 +38,7 @@ use nexusbase_io::Clock;
 
 use self::plan::Question;
 use self::reader::Place;
+use self::text::Scorer;
 use crate::filter::Filter;
 use crate::path::Path;
 use crate::projection::Projection;
@@ -174,11 +176,19 @@ impl<'v> State<'v> {
             return Ok(Answers::none(clock));
         };
         let started = clock.monotonic();
+        let query = &*text::resolve_query(definition, &self.collection, query)?;
         if let (Some(after), Some(sort)) = (&query.after, &query.sort) {
             after.check(&self.collection, query, sort)?;
         }
         let choice = plan::choose(self.view, definition, &query.question())?;
-        Answers::start(&self.place(definition), clock, choice, query, started)
+        let scorer = Scorer::of(self.view, definition, query)?;
+        Answers::start(
+            &self.place(definition),
+            clock,
+            choice,
+            query,
+            (started, scorer),
+        )
     }
 
     /// How many documents match `filter`.
@@ -186,6 +196,7 @@ impl<'v> State<'v> {
         let Some(definition) = &self.definition else {
             return Ok(0);
         };
+        let filter = &*text::resolve(definition, &self.collection, filter)?;
         let question = Question {
             filter,
             sort: None,
@@ -207,6 +218,7 @@ impl<'v> State<'v> {
         let Some(definition) = &self.definition else {
             return Ok(Vec::new());
         };
+        let filter = &*text::resolve(definition, &self.collection, filter)?;
         let question = Question {
             filter,
             sort: None,

@@ -9,6 +9,9 @@
 //! largest descending; arrays inside it are not opened; an empty array is below null. A path that
 //! fans out takes the smallest or largest over everything that it reaches.
 //!
+//! `{"score": {"$meta": "textScore"}}` is the order by how well documents answer a `$text` search, the
+//! best first, and of equals by `_id`. It stands alone, and only a collection can give it.
+//!
 //! [`TopK`] collects documents by such keys in bounded memory.
 
 mod top_k;
@@ -29,6 +32,8 @@ pub const SORT_KEYS_MAX: usize = 32;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sort {
     keys: Vec<SortKey>,
+    /// Before the keys, by the score of a search.
+    by_score: bool,
 }
 
 /// One part of an order.
@@ -56,6 +61,12 @@ impl Sort {
     /// # Errors
     /// One that names the key that is wrong.
     pub fn from_document(document: &RawDocument) -> Result<Self, SortError> {
+        if names_score(document)? {
+            return Ok(Self {
+                by_score: true,
+                ..Self::from_keys(Vec::new())?
+            });
+        }
         Self::from_keys(keys_of(document)?)
     }
 
@@ -89,7 +100,16 @@ impl Sort {
                 .map_or(Direction::Ascending, |key| key.direction);
             push_key(&mut keys, "_id", direction)?;
         }
-        Ok(Self { keys })
+        Ok(Self {
+            keys,
+            by_score: false,
+        })
+    }
+
+    /// Whether the score of a search decides, and the [keys](Self::keys) only between equals.
+    #[must_use]
+    pub const fn is_by_score(&self) -> bool {
+        self.by_score
     }
 
     /// The parts of the order; the one by `_id` is always there.
@@ -102,8 +122,12 @@ impl Sort {
     ///
     /// # Errors
     /// When a part of the document that had to be read is damaged or nested too deeply; `out` is
-    /// then as before.
+    /// then as before. When it is an order by score, which a document alone does not say.
     pub fn key(&self, document: &RawDocument, out: &mut Vec<u8>) -> Result<(), ValueError> {
+        if self.by_score {
+            let what = "an order by the text score";
+            return Err(ValueError::TextSearch { what });
+        }
         let start = out.len();
         for part in &self.keys {
             if let Err(error) = part.encode(document, out) {
@@ -167,6 +191,34 @@ impl SortKey {
     fn encode(&self, document: &RawDocument, out: &mut Vec<u8>) -> Result<(), ValueError> {
         key::encode_directed(self.value(document)?, self.direction, out)
     }
+}
+
+/// Whether a value is `{"$meta": "textScore"}`; none if it is not an object of that kind at all.
+pub(crate) fn text_score(value: RawBsonRef<'_>) -> Option<Result<bool, ValueError>> {
+    let mut fields = value.as_document()?.into_iter();
+    match fields.next()? {
+        Ok((name, of)) if name.as_str() == "$meta" => {
+            let is_score = of == RawBsonRef::String("textScore");
+            Some(Ok(is_score && fields.next().is_none()))
+        }
+        Ok(_) => None,
+        Err(error) => Some(Err(error.into())),
+    }
+}
+
+/// Whether an order is one by the score of a search.
+fn names_score(document: &RawDocument) -> Result<bool, SortError> {
+    for field in document {
+        let (name, value) = field.map_err(ValueError::from)?;
+        if let Some(is_score) = text_score(value) {
+            if is_score? && document.iter_elements().count() == 1 {
+                return Ok(true);
+            }
+            let key = name.as_str().to_owned();
+            return Err(SortError::Score { key });
+        }
+    }
+    Ok(false)
 }
 
 /// Reads paths separated by commas, a leading `-` for descending.

@@ -39,8 +39,8 @@ pub use documents::Documents;
 pub use error::{Error, NameError};
 pub use index::{
     BuildProgress, Built, DUPLICATES_NAMED_MAX, DuplicateValues, EXPIRE_SECONDS_MAX, Expired,
-    INDEX_NAME_BYTES_MAX, INDEX_PARTS_MAX, INDEXES_MAX, IndexInfo, IndexSize, IndexSpec, IndexUse,
-    UnfinishedIndex,
+    INDEX_NAME_BYTES_MAX, INDEX_PARTS_MAX, INDEX_WORDS_MAX, INDEXES_MAX, IndexInfo, IndexSize,
+    IndexSpec, IndexUse, UnfinishedIndex,
 };
 pub use revision::{Condition, Revision, revision};
 pub use schema::{SCHEMA_BYTES_MAX, SchemaError, VIOLATIONS_MAX, Violation};

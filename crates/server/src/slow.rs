@@ -98,6 +98,7 @@ fn one(condition: &Condition, text: &mut String) {
         Condition::All(conditions) => group("$and", conditions, text),
         Condition::Any(conditions) => group("$or", conditions, text),
         Condition::Not(condition) => group("$not", std::slice::from_ref(condition), text),
+        Condition::Text(_) => text.push_str("$text"),
     }
 }
 

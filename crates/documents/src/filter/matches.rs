@@ -61,6 +61,7 @@ impl Condition {
             Self::All(conditions) => all_hold(conditions, document),
             Self::Any(conditions) => some(conditions, |condition| condition.holds(document)),
             Self::Not(condition) => Ok(!condition.holds(document)?),
+            Self::Text(text) => text.holds(document),
         }
     }
 
@@ -71,6 +72,8 @@ impl Condition {
             Self::All(conditions) => every(conditions, |condition| condition.holds_for(value)),
             Self::Any(conditions) => some(conditions, |condition| condition.holds_for(value)),
             Self::Not(condition) => Ok(!condition.holds_for(value)?),
+            // It cannot stand in a condition on an element.
+            Self::Text(_) => Err(ValueError::TextSearch { what: "$text" }),
         }
     }
 }

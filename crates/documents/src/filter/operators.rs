@@ -227,7 +227,7 @@ impl Parser {
             self.operators(path, document, at, &mut conditions)?;
             return Ok(Element::Value(conditions));
         }
-        self.object(document, at, &mut conditions)?;
+        self.without_text(|own| own.object(document, at, &mut conditions))?;
         Ok(Element::Object(conditions))
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bson::raw::{RawArray, RawBsonRef, RawDocument};
 
 use super::operands::literal;
-use super::{Comparison, Condition, Element, Filter, LOGICAL_OPERATORS, Test};
+use super::{Comparison, Condition, Element, Filter, TOP_OPERATORS, Test};
 use crate::document::check_structure;
 use crate::error::{DocumentError, FilterError};
 use crate::path::Path;
@@ -23,7 +23,11 @@ impl Filter {
     pub fn parse(document: &RawDocument) -> Result<Self, FilterError> {
         check_structure(document)?;
         let mut conjuncts = Vec::new();
-        Parser::default().object(document, Place::Root, &mut conjuncts)?;
+        let mut parser = Parser {
+            may_search: true,
+            ..Parser::default()
+        };
+        parser.object(document, Place::Root, &mut conjuncts)?;
         Ok(Self { conjuncts })
     }
 
@@ -52,6 +56,7 @@ pub(crate) fn element_condition(
 ) -> Result<Element, FilterError> {
     let mut parser = Parser {
         patterns: *patterns,
+        ..Parser::default()
     };
     let element = parser.element(&Arc::new(field.clone()), value, Place::Root);
     *patterns = parser.patterns;
@@ -63,6 +68,8 @@ pub(crate) fn element_condition(
 pub(super) struct Parser {
     /// How many patterns it has so far.
     pub(super) patterns: usize,
+    /// Whether `$text` may stand here: at the top, or in `$and`, and not a second time.
+    pub(super) may_search: bool,
 }
 
 pub(super) fn not_an_object(at: Place<'_>, found: RawBsonRef<'_>) -> FilterError {
@@ -179,22 +186,37 @@ impl Parser {
                         out.extend(part);
                     }
                 }
-                "$or" => match any(self.filters("$or", value, here)?) {
+                "$or" => match any(self.without_text(|own| own.filters("$or", value, here))?) {
                     Condition::All(conditions) => out.extend(conditions),
                     condition => out.push(condition),
                 },
-                "$nor" => out.push(not(any(self.filters("$nor", value, here)?))),
+                "$nor" => {
+                    let parts = self.without_text(|own| own.filters("$nor", value, here))?;
+                    out.push(not(any(parts)));
+                }
+                "$text" => out.push(self.text(value, here)?),
                 _ if name.starts_with('$') => {
                     return Err(FilterError::UnknownOperator {
                         operator: name.to_owned(),
                         at: here.pointer(),
-                        supported: LOGICAL_OPERATORS,
+                        supported: TOP_OPERATORS,
                     });
                 }
                 _ => self.field_conditions(name, value, here, out)?,
             }
         }
         Ok(())
+    }
+
+    /// Reads something in which `$text` cannot stand.
+    pub(super) fn without_text<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, FilterError>,
+    ) -> Result<T, FilterError> {
+        let may_search = std::mem::take(&mut self.may_search);
+        let result = read(self);
+        self.may_search = may_search;
+        result
     }
 
     /// Reads the operand of `$and`, `$or` or `$nor`: a list of filters, at least one.

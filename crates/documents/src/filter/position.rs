@@ -61,7 +61,7 @@ impl Condition {
             Self::All(conditions) => conditions
                 .iter()
                 .try_for_each(|condition| condition.name_element(document, shown, best)),
-            Self::Any(_) | Self::Not(_) => Ok(()),
+            Self::Any(_) | Self::Not(_) | Self::Text(_) => Ok(()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use bson::raw::{RawBsonRef, RawDocument};
+use bson::raw::{CString, RawBsonRef, RawDocument};
 
 use super::{Action, Mode, Node, Nodes, Positional, Projection, Slice};
 use crate::NESTING_MAX;
@@ -11,6 +11,7 @@ use crate::document::check_structure;
 use crate::error::{PathError, ProjectionError, ValueError};
 use crate::filter::element_condition;
 use crate::path::Path;
+use crate::sort::text_score;
 use crate::value::{Class, Number, type_name};
 
 impl Projection {
@@ -46,6 +47,7 @@ impl Projection {
             mode: Mode::Keeping,
             root: tree.nodes(),
             positional: None,
+            score: None,
         })
     }
 
@@ -191,6 +193,7 @@ struct Reader {
     /// How many patterns are in them.
     patterns: usize,
     positional: Option<Positional>,
+    score: Option<CString>,
 }
 
 impl Reader {
@@ -235,6 +238,9 @@ impl Reader {
             {
                 let single = document.iter_elements().count() == 1;
                 let operator = operator.as_str();
+                if operator == "$meta" {
+                    return self.score(name, value, outer);
+                }
                 if shown != name || !single || !matches!(operator, "$slice" | "$elemMatch") {
                     return Err(computed(field(), operator));
                 }
@@ -297,6 +303,33 @@ impl Reader {
         }
     }
 
+    /// Reads a field that gets the score of a search.
+    fn score(
+        &mut self,
+        name: &str,
+        value: RawBsonRef<'_>,
+        outer: Option<&Outer<'_>>,
+    ) -> Result<(), ProjectionError> {
+        let refused = |expected, found: &str| ProjectionError::Operand {
+            operator: "$meta",
+            field: Outer::path_of(outer, name),
+            expected,
+            found: found.to_owned(),
+        };
+        if text_score(value).transpose()? != Some(true) {
+            return Err(refused("\"textScore\"", "something else"));
+        }
+        if outer.is_some() || name.contains('.') || name == "_id" {
+            let expected = "a field of the document itself, other than _id";
+            return Err(refused(expected, "another one"));
+        }
+        let field = CString::try_from(name).map_err(ValueError::from)?;
+        if self.score.replace(field).is_some() {
+            return Err(refused("to stand once", "a second one"));
+        }
+        Ok(())
+    }
+
     fn positional(
         &mut self,
         path: &Path,
@@ -355,6 +388,7 @@ impl Reader {
             mode,
             root: tree.nodes(),
             positional: self.positional,
+            score: self.score,
         })
     }
 }

@@ -17,6 +17,7 @@ use super::explain::{Explain, SortKind, Work};
 use super::order;
 use super::plan::{Access, Choice};
 use super::reader::{Place, ReadCounts, Reader, read};
+use super::text::{self, Scorer};
 use crate::filter::Filter;
 use crate::projection::Projection;
 use crate::sort::{SORT_MEMORY_BYTES_MAX, Sort, TopK};
@@ -36,6 +37,8 @@ pub struct Answers<'v> {
     projection: Option<Projection>,
     /// What the documents match; kept only where the projection asks for it.
     filter: Filter,
+    /// Says how well documents answer a search; kept only where that is asked for.
+    scorer: Option<Scorer>,
     /// How the next page would continue: what was asked, in which order.
     paging: Option<(u32, Sort)>,
     last_key: Option<Vec<u8>>,
@@ -67,6 +70,7 @@ impl<'v> Answers<'v> {
             left: 0,
             projection: None,
             filter: Filter::default(),
+            scorer: None,
             paging: None,
             last_key: None,
             choice: None,
@@ -81,14 +85,14 @@ impl<'v> Answers<'v> {
         clock: &Arc<dyn Clock>,
         choice: Choice,
         query: &Query,
-        started: Duration,
+        (started, scorer): (Duration, Option<Scorer>),
     ) -> Result<Self, Error> {
         let plan = choice.plan();
         let after = query.after.as_ref().zip(query.sort.as_ref());
         let source = match &query.sort {
             Some(sort) if plan.sort == SortKind::InMemory => {
                 let reader = Reader::new(place.clone(), plan, &query.filter, None);
-                sorted(place.clone(), reader, sort, query)?
+                sorted(place.clone(), reader, (sort, scorer.as_ref()), query)?
             }
             _ => {
                 let start = after.and_then(|(after, sort)| start_row(&plan.access, sort, after));
@@ -100,7 +104,9 @@ impl<'v> Answers<'v> {
         };
         let positional = query.projection.as_ref();
         let positional = positional.is_some_and(Projection::is_positional);
-        let paging = query.sort.clone().map(|sort| {
+        // A score changes with every other document, so a page by score has no place to go on from.
+        let pages = query.sort.clone().filter(|sort| !sort.is_by_score());
+        let paging = pages.map(|sort| {
             let question = cursor::question(&place.collection, query, &sort);
             (question, sort)
         });
@@ -114,6 +120,7 @@ impl<'v> Answers<'v> {
             } else {
                 Filter::default()
             },
+            scorer,
             paging,
             last_key: None,
             choice: Some(choice),
@@ -162,6 +169,7 @@ impl<'v> Answers<'v> {
                 skip: self.skip > 0,
                 projection: self.projection.as_ref(),
                 filter: &self.filter,
+                scorer: self.scorer.as_ref(),
                 sort: self.paging.as_ref().map(|(_, sort)| sort),
                 last_key: &mut self.last_key,
             };
@@ -216,6 +224,7 @@ struct Outlet<'a> {
     projection: Option<&'a Projection>,
     /// What the documents match, if the projection asks for it.
     filter: &'a Filter,
+    scorer: Option<&'a Scorer>,
     sort: Option<&'a Sort>,
     /// Where its sort key goes.
     last_key: &'a mut Option<Vec<u8>>,
@@ -223,10 +232,14 @@ struct Outlet<'a> {
 
 impl Outlet<'_> {
     fn returned(&self, document: &RawDocument) -> Result<RawDocumentBuf, Error> {
-        Ok(match self.projection {
-            Some(projection) => projection.apply_matched(document, self.filter)?,
-            None => document.to_owned(),
-        })
+        let Some(projection) = self.projection else {
+            return Ok(document.to_owned());
+        };
+        let shown = projection.apply_matched(document, self.filter)?;
+        match (self.scorer, projection.score()) {
+            (Some(scorer), Some(name)) => scorer.added(name, document, &shown),
+            _ => Ok(shown),
+        }
     }
 }
 
@@ -280,7 +293,7 @@ fn sorted_next(
     *out.last_key = Some(key.to_vec());
     if let Some(document) = kept {
         return Ok(Some(match out.projection {
-            Some(projection) => projection.apply_matched(&document, out.filter)?,
+            Some(_) => out.returned(&document)?,
             None => document,
         }));
     }
@@ -297,7 +310,11 @@ fn sorted_next(
 
 /// The `_id` in a sort key, as a key of the tree of documents.
 fn id_of(sort: &Sort, key: &[u8]) -> Option<Vec<u8>> {
-    let mut rest = key;
+    let mut rest = if sort.is_by_score() {
+        text::behind_score(key)?
+    } else {
+        key
+    };
     for part in sort.keys() {
         let (value, behind) = split_first_directed(rest, part.direction)?;
         if part.path.as_str() == "_id" {
@@ -316,7 +333,7 @@ fn id_of(sort: &Sort, key: &[u8]) -> Option<Vec<u8>> {
 fn sorted<'v>(
     place: Place<'v>,
     mut reader: Reader<'v>,
-    sort: &Sort,
+    (sort, scorer): (&Sort, Option<&Scorer>),
     query: &Query,
 ) -> Result<Source<'v>, Error> {
     let keep = query.limit.map(|limit| limit.saturating_add(query.skip));
@@ -325,9 +342,12 @@ fn sorted<'v>(
     let mut kept = 0;
     let after = query.after.as_ref().map(|after| after.key.as_slice());
     loop {
-        let next = reader.next_with(|_, document| {
+        let next = reader.next_with(|id, document| {
             key.clear();
-            sort.key(document, &mut key)?;
+            match scorer.filter(|_| sort.is_by_score()) {
+                Some(scorer) => scorer.key(document, id, &mut key)?,
+                None => sort.key(document, &mut key)?,
+            }
             if after.is_some_and(|after| key.as_slice() <= after) {
                 return Ok(());
             }
@@ -358,7 +378,7 @@ fn sorted<'v>(
 fn start_row(access: &Access, sort: &Sort, after: &Cursor) -> Option<Vec<u8>> {
     match access {
         Access::Index(scan) => order::start(scan, sort, after),
-        Access::Documents(_) | Access::Common(_) => after.part(sort, 0),
+        Access::Documents(_) | Access::Common(_) | Access::Text(_) => after.part(sort, 0),
         Access::Branches(_) => None,
     }
 }

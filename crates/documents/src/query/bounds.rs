@@ -82,7 +82,7 @@ fn of_condition(
 ) -> Result<Option<Bounds>, ValueError> {
     match condition {
         Condition::Field { path: of, test } if of.as_str() == path => of_test(test),
-        Condition::Field { .. } => Ok(None),
+        Condition::Field { .. } | Condition::Text(_) => Ok(None),
         Condition::All(all) => Ok(of(all, path, multikey)?.map(|found| Bounds {
             exact: found.met.len() == all.len(),
             ..found.bounds

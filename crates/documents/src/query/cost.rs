@@ -24,6 +24,8 @@ const FETCHED_DOCUMENT: f64 = 4.0;
 const RANGE: f64 = 4.0;
 /// Putting a document into order, for each halving of their number.
 const SORTED_DOCUMENT: f64 = 0.3;
+/// Finding the words of a document, whatever it was found by.
+const TEXT_OF_DOCUMENT: f64 = 10.0;
 /// Which part of documents is taken to meet conditions of which nothing is known.
 const UNKNOWN_PART: f64 = 0.25;
 /// How many ranges of an index are asked for their rows; the others are taken to be like them.
@@ -127,6 +129,17 @@ impl<'a> Estimates<'a> {
                 }
                 sum
             }
+            Access::Text(scan) => {
+                let rows = self.rows(scan.index().tree, &scan.ranges)?;
+                let found = rows.min(self.documents()?);
+                let fetched = if documents { found } else { 0.0 };
+                let seeks = scan.ranges.len() as f64 * RANGE;
+                Estimate {
+                    rows,
+                    fetched,
+                    cost: seeks + rows * INDEX_ROW + fetched * FETCHED_DOCUMENT,
+                }
+            }
         })
     }
 
@@ -145,6 +158,15 @@ impl<'a> Estimates<'a> {
         }
         Ok(rows as f64 * ranges.len() as f64 / asked.max(1) as f64)
     }
+}
+
+/// What it costs beside that to look for words in the documents that an access reads.
+pub(crate) fn reading_text(access: &Access, estimate: Estimate) -> f64 {
+    let documents = match access {
+        Access::Documents(_) => estimate.rows,
+        _ => estimate.fetched,
+    };
+    documents * TEXT_OF_DOCUMENT
 }
 
 /// About how many documents match: as many as the best access finds, less what it does not know.

@@ -9,6 +9,7 @@ use nexusbase_db::{KeyRange, TreeId};
 use super::plan::{Access, Plan};
 use super::reader::{Place, Reader};
 use super::rows::{IndexRows, Rows};
+use super::text::Postings;
 use crate::filter::Filter;
 use crate::store::Error;
 
@@ -24,6 +25,14 @@ pub(crate) fn count(place: Place<'_>, plan: &Plan, filter: &Filter) -> Result<u6
                 let mut rows = IndexRows::new(&place, scan.clone(), plan.direction, None);
                 let mut count = 0;
                 while rows.advance()? {
+                    count += 1;
+                }
+                return Ok(count);
+            }
+            Access::Text(scan) => {
+                let mut postings = Postings::new(&place, scan, plan.direction, None);
+                let mut count = 0;
+                while postings.advance(&place, scan)? {
                     count += 1;
                 }
                 return Ok(count);

@@ -89,7 +89,7 @@ pub struct Rejected {
 /// One step of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanStep {
-    /// `collection`, `id`, `index`, or what makes one of several: `intersection`, `union`.
+    /// `collection`, `id`, `index`, `text`, or what makes one of several: `intersection`, `union`.
     pub kind: &'static str,
     /// The name of the index that is read.
     pub index: Option<String>,
@@ -263,6 +263,10 @@ fn short(access: &plan::Access) -> Access {
         plan::Access::Branches(branches) => {
             joined(branches.iter().map(|(_, access)| names(access)), " | ")
         }
+        plan::Access::Text(scan) => Access::Index {
+            path: scan.index().name().to_owned(),
+            bounds: scan.words.clone(),
+        },
     }
 }
 
@@ -363,6 +367,16 @@ fn step(access: &plan::Access) -> PlanStep {
             let inputs = branches.iter().map(|(_, access)| step(access));
             several("union", inputs.collect())
         }
+        plan::Access::Text(scan) => PlanStep {
+            index: Some(scan.index().name().to_owned()),
+            bounds: vec![PartBounds {
+                path: scan.index().spec.text(),
+                descending: false,
+                bounds: scan.words.clone(),
+            }],
+            ranges: scan.ranges.len(),
+            ..several("text", Vec::new())
+        },
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn is_there(conditions: &[Condition], path: &Path) -> Result<bool, Va
                 }
                 all
             }
-            Condition::Not(_) => false,
+            Condition::Not(_) | Condition::Text(_) => false,
         };
         if there {
             return Ok(true);
@@ -61,7 +61,7 @@ fn any_says(conditions: &[Condition], wanted: &Condition) -> Result<bool, ValueE
                 }
             }
         }
-        Condition::Field { .. } | Condition::Not(_) => {}
+        Condition::Field { .. } | Condition::Not(_) | Condition::Text(_) => {}
     }
     for condition in conditions {
         if says(condition, wanted)? {
@@ -91,7 +91,7 @@ fn says(condition: &Condition, wanted: &Condition) -> Result<bool, ValueError> {
             } => Ok(path == other && test_says(test, wanted)?),
             _ => Ok(false),
         },
-        Condition::Not(_) => Ok(false),
+        Condition::Not(_) | Condition::Text(_) => Ok(false),
     }
 }
 

@@ -51,7 +51,7 @@ impl IndexScan {
         conditions: &[Condition],
     ) -> Result<Option<Self>, ValueError> {
         let index = &definition.indexes[at];
-        if !index.ready || !holds_all(index, conditions)? {
+        if !index.ready || index.spec.is_text || !holds_all(index, conditions)? {
             return Ok(None);
         }
         let mut met = met_by_membership(index, conditions);
@@ -158,7 +158,10 @@ impl IndexScan {
 }
 
 /// Whether every document that meets the conditions is in the index.
-fn holds_all(index: &IndexDefinition, conditions: &[Condition]) -> Result<bool, ValueError> {
+pub(super) fn holds_all(
+    index: &IndexDefinition,
+    conditions: &[Condition],
+) -> Result<bool, ValueError> {
     if let Some(partial) = &index.spec.partial
         && !implies::all(conditions, partial.filter.conjuncts())?
     {

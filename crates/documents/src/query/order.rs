@@ -18,6 +18,9 @@ use super::cursor::Cursor;
 
 /// Which way to read to get the order, if that gives it.
 pub(crate) fn of(scan: &IndexScan, sort: &Sort) -> Option<Direction> {
+    if sort.is_by_score() {
+        return None;
+    }
     let index = scan.index();
     let parts = &index.spec.parts;
     let (mut next, mut direction) = (0, None);

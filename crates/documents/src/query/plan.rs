@@ -13,6 +13,7 @@ use super::bounds;
 use super::cost::{self, Estimate, Estimates};
 use super::explain::SortKind;
 use super::index_scan::IndexScan;
+use super::text::TextScan;
 use super::{Hint, order};
 use crate::filter::{Condition, Filter};
 use crate::sort::Sort;
@@ -49,6 +50,8 @@ pub(crate) enum Access {
     Common(Box<[IndexScan; 2]>),
     /// By one access for each branch of a choice, in no order.
     Branches(Vec<(Condition, Access)>),
+    /// By words of the text index, in the order of `_id`.
+    Text(TextScan),
 }
 
 /// A part of the tree of documents.
@@ -118,6 +121,8 @@ pub(crate) fn choose(
     accesses.extend(indexes.into_iter().map(Access::Index));
     accesses.extend(pairs);
     accesses.extend(branches(definition, conditions, &mut estimates)?);
+    let text = TextScan::new(definition, view, conditions)?;
+    accesses.extend(text.map(Access::Text));
     let mut plans: Vec<Plan> = accesses
         .into_iter()
         .map(|access| plan(access, question))
@@ -125,6 +130,9 @@ pub(crate) fn choose(
     for plan in &mut plans {
         let documents = !(question.count && plan.exact);
         plan.estimate = estimates.of(&plan.access, documents)?;
+        if question.filter.text().is_some() && documents {
+            plan.estimate.cost += cost::reading_text(&plan.access, plan.estimate);
+        }
     }
     let found: Vec<_> = plans
         .iter()
@@ -158,9 +166,11 @@ fn hinted(hint: &Hint, plans: &[Plan], definition: &Definition) -> Result<usize,
         // The first one is always the whole collection.
         Hint::Collection => Some(0),
         Hint::Number(number) => (*number < plans.len()).then_some(*number),
-        Hint::Index(name) => plans.iter().position(
-            |plan| matches!(&plan.access, Access::Index(scan) if scan.index().name() == &**name),
-        ),
+        Hint::Index(name) => plans.iter().position(|plan| match &plan.access {
+            Access::Index(scan) => scan.index().name() == &**name,
+            Access::Text(scan) => scan.index().name() == &**name,
+            _ => false,
+        }),
     };
     found.ok_or_else(|| {
         let reason = match hint {
@@ -319,6 +329,7 @@ fn plan(access: Access, question: &Question<'_>) -> Plan {
             (by_index, exact)
         }
         Access::Common(_) => (order_by_id(question.sort), false),
+        Access::Text(scan) => (order_by_id(question.sort), scan.exact),
         Access::Branches(_) => (None, false),
     };
     let sort = match (question.sort, order) {
@@ -338,7 +349,7 @@ fn plan(access: Access, question: &Question<'_>) -> Plan {
 
 /// Which way to read in the order of `_id` to get the order asked for.
 fn order_by_id(sort: Option<&Sort>) -> Option<Direction> {
-    let first = sort?.keys().first()?;
+    let first = sort.filter(|sort| !sort.is_by_score())?.keys().first()?;
     (first.path.as_str() == "_id").then_some(match first.direction {
         Way::Ascending => Direction::Forward,
         Way::Descending => Direction::Reverse,

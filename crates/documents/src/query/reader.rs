@@ -15,9 +15,10 @@ use nexusbase_db::{Bytes, Direction, TreeId, View};
 use super::index_scan::IndexScan;
 use super::plan::{Access, Plan};
 use super::rows::{IndexRows, Rows};
+use super::text::{Postings, TextScan};
 use crate::filter::{Condition, Filter};
-use crate::store::Error;
 use crate::store::index::row::rows;
+use crate::store::{Error, IndexDefinition};
 
 /// How much was read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,6 +48,7 @@ enum Source<'v> {
     Index(Box<Indexed<'v>>),
     Common(Box<Common<'v>>),
     Branches(Branches<'v>),
+    Text(Box<Worded<'v>>),
 }
 
 impl<'v> Reader<'v> {
@@ -122,6 +124,12 @@ impl<'v> Source<'v> {
                     at: 0,
                 })
             }
+            Access::Text(scan) => Self::Text(Box::new(Worded {
+                postings: Postings::new(place, scan, direction, start),
+                scan: scan.clone(),
+                document: Bytes::new(),
+                documents: 0,
+            })),
         }
     }
 
@@ -131,6 +139,7 @@ impl<'v> Source<'v> {
             Self::Index(indexed) => indexed.advance(place),
             Self::Common(common) => common.advance(place),
             Self::Branches(branches) => branches.advance(place),
+            Self::Text(worded) => worded.advance(place),
         }
     }
 
@@ -145,6 +154,7 @@ impl<'v> Source<'v> {
             Self::Common(common) => common.one.document(place),
             // Whoever asks has advanced to a document of this source.
             Self::Branches(branches) => branches.sources[branches.at].document(place),
+            Self::Text(worded) => Ok((worded.postings.id(), read(place, &worded.document)?)),
         }
     }
 
@@ -161,6 +171,10 @@ impl<'v> Source<'v> {
             Self::Common(common) => ReadCounts {
                 index_rows: common.one.rows.rows.read + common.other.rows.read,
                 documents: common.one.documents,
+            },
+            Self::Text(worded) => ReadCounts {
+                index_rows: worded.postings.read(),
+                documents: worded.documents,
             },
             Self::Branches(branches) => {
                 let reads = branches.sources.iter().map(Self::read);
@@ -179,6 +193,37 @@ pub(crate) fn read<'b>(place: &Place<'_>, bytes: &'b [u8]) -> Result<&'b RawDocu
         collection: place.collection.to_string(),
         reason: format!("a stored document is no BSON: {e}"),
     })
+}
+
+/// The document that an index names.
+fn fetch(place: &Place<'_>, id: &[u8], index: &IndexDefinition) -> Result<Bytes, Error> {
+    let found = place.view.get(place.data, id)?;
+    found.ok_or_else(|| Error::Damaged {
+        collection: place.collection.to_string(),
+        reason: format!(
+            "the index on {} names a document that is missing",
+            index.name()
+        ),
+    })
+}
+
+/// Documents to which words of the text index lead.
+struct Worded<'v> {
+    postings: Postings<'v>,
+    scan: TextScan,
+    document: Bytes,
+    documents: u64,
+}
+
+impl<'v> Worded<'v> {
+    fn advance(&mut self, place: &Place<'v>) -> Result<bool, Error> {
+        if !self.postings.advance(place, &self.scan)? {
+            return Ok(false);
+        }
+        self.document = fetch(place, self.postings.id(), self.scan.index())?;
+        self.documents += 1;
+        Ok(true)
+    }
 }
 
 /// Documents to which rows of an index lead.
@@ -205,14 +250,7 @@ impl<'v> Indexed<'v> {
         let (_, id) = self.rows.row()?;
         self.id.clear();
         self.id.extend_from_slice(id);
-        let found = place.view.get(place.data, &self.id)?;
-        self.document = found.ok_or_else(|| Error::Damaged {
-            collection: place.collection.to_string(),
-            reason: format!(
-                "the index on {} names a document that is missing",
-                self.rows.scan.index().name()
-            ),
-        })?;
+        self.document = fetch(place, &self.id, self.rows.scan.index())?;
         self.documents += 1;
         if !self.rows.scan.repeats {
             return Ok(true);

@@ -68,6 +68,12 @@ pub enum ChangesError {
         /// The newest commit.
         newest: Index,
     },
+    /// The filter asks for what only an index can answer.
+    #[error(
+        "the filter of a change feed cannot have $text: a change is looked at without any index; \
+         use $regex"
+    )]
+    TextFilter,
     /// An entry of the log makes no sense.
     #[error("the changes of commit {index} cannot be shown: {reason}")]
     Damaged {
@@ -249,6 +255,12 @@ impl Changes {
         since: Option<Position>,
         filter: Option<Filter>,
     ) -> Result<Self, Error> {
+        if filter
+            .as_ref()
+            .is_some_and(|filter| filter.text().is_some())
+        {
+            return Err(ChangesError::TextFilter.into());
+        }
         let db = documents.database();
         let snapshot = db.snapshot();
         let now = snapshot.index();

@@ -12,6 +12,7 @@ use super::schema::StoredSchema;
 use crate::error::ValueError;
 use crate::path::{Path, field};
 use crate::sort::SortKey;
+use crate::text::VERSION as WORDS_VERSION;
 use crate::value::key::Direction;
 
 const VERSION: i32 = 2;
@@ -170,6 +171,9 @@ fn encode_index(index: &IndexDefinition) -> RawDocumentBuf {
     if let Some(seconds) = spec.expire_after_seconds {
         one.append(cstr!("expire_after_seconds"), i64::from(seconds));
     }
+    if spec.is_text {
+        one.append(cstr!("text"), WORDS_VERSION);
+    }
     one
 }
 
@@ -186,7 +190,17 @@ fn decode_index(document: &RawDocument) -> Result<IndexDefinition, String> {
         parts.push(SortKey { path, direction });
         multikey.push(flag(part, "multikey")?);
     }
-    let mut spec = IndexSpec::of(parts)?.named(text(document, "name")?);
+    let mut spec = IndexSpec::of(parts)?;
+    if let Some(version) = field(document, "text").map_err(|e| e.to_string())? {
+        if version.as_i32() != Some(WORDS_VERSION) {
+            let expected = WORDS_VERSION;
+            return Err(format!(
+                "a text index has words of version {version:?}, expected {expected}"
+            ));
+        }
+        spec = spec.into_text()?;
+    }
+    spec = spec.named(text(document, "name")?);
     spec.unique = flag(document, "unique")?;
     spec.sparse = flag(document, "sparse")?;
     if let Some(partial) = field(document, "partial").map_err(|e| e.to_string())? {
@@ -292,6 +306,36 @@ mod tests {
         ]
         .concat();
         assert_eq!(hex, expected);
+    }
+
+    #[test]
+    fn the_bytes_of_a_text_index_do_not_change() {
+        let spec = IndexSpec::full_text(&["a", "b.c"]).unwrap();
+        let index = IndexDefinition::new(spec, TreeId::new(6));
+        let encoded = encode_index(&index);
+        assert_eq!(decode_index(&encoded), Ok(index));
+        let bytes = encoded.into_bytes();
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let expected = [
+            "b2000000026e616d65000b000000746578743a612c622e6300127472656500060000000000000008",
+            "72656164790000047061727473005f00000003300029000000027061746800020000006100086465",
+            "7363656e64696e670000086d756c74696b65790000000331002b0000000270617468000400000062",
+            "2e63000864657363656e64696e670000086d756c74696b65790000000008756e6971756500000873",
+            "706172736500001074657874000100000000",
+        ]
+        .concat();
+        assert_eq!(hex, expected);
+    }
+
+    #[test]
+    fn words_of_another_version_are_refused() {
+        let spec = IndexSpec::full_text(&["a"]).unwrap();
+        let mut encoded = encode_index(&IndexDefinition::new(spec, TreeId::new(6))).into_bytes();
+        let last = encoded.len() - 5;
+        assert_eq!(encoded[last], 1);
+        encoded[last] = 2;
+        let error = decode_index(RawDocument::from_bytes(&encoded).unwrap()).unwrap_err();
+        assert!(error.contains("words of version"), "{error}");
     }
 
     #[test]

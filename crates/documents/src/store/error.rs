@@ -151,6 +151,32 @@ pub enum Error {
         /// The name of the index.
         index: String,
     },
+    /// A document has too many different words for a text index.
+    #[error(
+        "the document has more than {limit} different words in the fields of the text index \
+         {index:?}; split it, or drop the index"
+    )]
+    TooManyWords {
+        /// The name of the index.
+        index: String,
+        /// How many it may have.
+        limit: usize,
+    },
+    /// A filter searches in a collection without a text index.
+    #[error(
+        "$text searches by a text index, and collection {collection:?} has none: create one, such \
+         as text:title,body"
+    )]
+    NoTextIndex {
+        /// The collection.
+        collection: String,
+    },
+    /// A score of nothing is asked for.
+    #[error("the {asked_in} asks for the text score, and the filter has no $text that gives one")]
+    NoTextScore {
+        /// Where: `sort` or `projection`.
+        asked_in: &'static str,
+    },
     /// A query cannot be answered in the way that it asks for.
     #[error("the query cannot be answered by {hint}: {reason}; leave out the hint")]
     Hint {

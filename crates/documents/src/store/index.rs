@@ -8,7 +8,8 @@
 //! An array stands in an index by each of its elements; parts that lead through the same array
 //! stay in step. So that every document has a row in an index that leaves none out on purpose, an
 //! empty array, or a path that finds nothing at all, stands there as undefined, which no condition
-//! asks for; a missing field stands as null.
+//! asks for; a missing field stands as null. A text index is another thing: a document stands
+//! there by its words.
 
 pub(crate) mod build;
 mod expire;
@@ -19,12 +20,14 @@ mod partial;
 pub(crate) mod position;
 pub(crate) mod row;
 pub(crate) mod spec;
+pub(crate) mod text;
 mod walk;
 
 pub use build::{Built, DUPLICATES_NAMED_MAX, DuplicateValues};
 pub use expire::Expired;
 pub use info::{BuildProgress, IndexInfo, IndexSize, IndexUse, UnfinishedIndex};
 pub use spec::{EXPIRE_SECONDS_MAX, INDEX_NAME_BYTES_MAX, INDEX_PARTS_MAX, IndexSpec};
+pub use text::INDEX_WORDS_MAX;
 
 pub(crate) use info::Uses;
 
@@ -74,6 +77,6 @@ pub(super) const fn is_too_large(error: &Error) -> bool {
 fn is_of_document(error: &Error) -> bool {
     matches!(
         error,
-        Error::KeyTooLarge { .. } | Error::ParallelArrays { .. }
+        Error::KeyTooLarge { .. } | Error::ParallelArrays { .. } | Error::TooManyWords { .. }
     ) || is_too_large(error)
 }

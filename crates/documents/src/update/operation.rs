@@ -323,6 +323,9 @@ impl Operand<'_> {
                     path: self.path.to_owned(),
                     source,
                 })?;
+                if sort.is_by_score() {
+                    return Err(self.expected(EXPECTED));
+                }
                 // An order of documents has the _id at its end, which elements do not need.
                 Ok(Order::Fields(sort.keys()[..fields].to_vec()))
             }

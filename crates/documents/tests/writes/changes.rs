@@ -446,3 +446,17 @@ fn a_feed_goes_on_after_a_restart() {
     );
     let _: Arc<str> = second.collection;
 }
+
+#[test]
+fn a_feed_does_not_search_texts_and_says_so_at_the_start() {
+    let things = collection();
+    things
+        .create_index(&IndexSpec::full_text(&["t"]).unwrap(), |_| {})
+        .unwrap();
+    let filter = Filter::parse(&document(r#"{"$text": {"$search": "word"}}"#)).unwrap();
+    let refused = things.changes(None, Some(filter));
+    assert!(
+        matches!(refused, Err(Error::Changes(ChangesError::TextFilter))),
+        "{refused:?}"
+    );
+}

@@ -55,8 +55,20 @@ pub(crate) fn of_error(error: &Error) -> Problem {
         | Error::Value(e) => of_value(e),
         Error::Sort(_) => Problem::new(Kind::InvalidSort, text).parameter("sort"),
         Error::Projection(_) => Problem::new(Kind::InvalidFields, text).parameter("fields"),
+        Error::TooManyWords { index, limit } => Problem::new(Kind::InvalidDocument, text)
+            .with("index", index.as_str())
+            .with("limit", *limit),
+        Error::NoTextScore { asked_in } => {
+            let kind = match *asked_in {
+                "sort" => Kind::InvalidSort,
+                _ => Kind::InvalidFields,
+            };
+            Problem::new(kind, text)
+        }
         Error::Hint { .. } => Problem::new(Kind::InvalidParameter, text).parameter("hint"),
-        Error::TooManyValues { .. } => Problem::new(Kind::InvalidFilter, text).parameter("filter"),
+        Error::NoTextIndex { .. } | Error::TooManyValues { .. } => {
+            Problem::new(Kind::InvalidFilter, text).parameter("filter")
+        }
         Error::Cursor(_) => Problem::new(Kind::InvalidCursor, text).parameter("cursor"),
         Error::Pipeline(e) => super::pipeline::refused(e),
         Error::Aggregate(e) => super::pipeline::stopped(e),
@@ -155,7 +167,7 @@ fn of_value(error: &ValueError) -> Problem {
     match error {
         ValueError::TooDeep => Problem::new(Kind::InvalidDocument, error.to_string()),
         ValueError::Damaged(_) => damaged(&error.to_string()),
-        ValueError::Pattern { .. } => {
+        ValueError::Pattern { .. } | ValueError::TextSearch { .. } => {
             Problem::new(Kind::InvalidFilter, error.to_string()).parameter("filter")
         }
     }

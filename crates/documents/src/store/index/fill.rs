@@ -8,7 +8,7 @@ use nexusbase_db::{Bytes, Direction, KeyRange, TreeId, View};
 
 use super::position::Position;
 use super::row::{describe, rows};
-use super::{INDEXES_MAX, IndexSpec};
+use super::{INDEXES_MAX, IndexSpec, text};
 use crate::store::definition::{Definition, IndexDefinition};
 use crate::store::error::Error;
 use crate::store::transaction::CollectionTx;
@@ -87,6 +87,7 @@ impl CollectionTx<'_> {
                 limit: INDEXES_MAX,
             });
         }
+        text::refuse_second(&definition, spec)?;
         let tree = self.create_tree(&format!("{}/index/{}", definition.prefix, spec.name()))?;
         let mut changed = Definition::clone(&definition);
         changed

@@ -14,7 +14,7 @@ use bson::raw::RawDocument;
 use nexusbase_db::{Bytes, TRANSACTION_BYTES_MAX, View};
 
 use super::row::{Rows, describe, rows};
-use super::{is_of_document, too_large};
+use super::{is_of_document, text, too_large};
 use crate::id::text::format;
 use crate::path::field;
 use crate::store::definition::{Definition, IndexDefinition};
@@ -46,6 +46,11 @@ impl CollectionTx<'_> {
         let mut changes = Vec::new();
         let mut bytes = 0;
         for (at, index) in definition.indexes.iter().enumerate() {
+            if let Some((before, after)) = before.zip(after)
+                && text::is_same(index, before, after)?
+            {
+                continue;
+            }
             let before = match before.map(|before| rows(index, before)) {
                 Some(Ok(rows)) => rows.values,
                 // It came before the index, which is not filled yet and has no row of it.

@@ -4,7 +4,7 @@ use bson::raw::{RawBsonRef, RawDocument};
 use nexusbase_db::TRANSACTION_BYTES_MAX;
 
 use super::walk::{Cell, Table, walk};
-use super::{VALUE_KEY_BYTES_MAX, too_large};
+use super::{VALUE_KEY_BYTES_MAX, text, too_large};
 use crate::ValueError;
 use crate::json::{Form, write_value};
 use crate::store::definition::IndexDefinition;
@@ -23,6 +23,9 @@ pub(crate) struct Rows {
 
 /// The rows of `document` in `index`; none if the index leaves it out.
 pub(crate) fn rows(index: &IndexDefinition, document: &RawDocument) -> Result<Rows, Error> {
+    if index.spec.is_text {
+        return text::rows(index, document);
+    }
     let Some(table) = table(index, document)? else {
         return Ok(Rows::default());
     };
@@ -132,7 +135,7 @@ impl IndexDefinition {
         value: &'r [u8],
     ) -> Option<(&'r [u8], &'r [u8])> {
         let mut rest = key;
-        for part in &self.spec.parts {
+        for part in self.spec.parts.iter().take(self.spec.row_values()) {
             (_, rest) = split_first_directed(rest, part.direction)?;
         }
         if self.spec.unique {

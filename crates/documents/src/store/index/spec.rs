@@ -16,6 +16,9 @@ pub const INDEX_NAME_BYTES_MAX: usize = 128;
 /// The longest time after which documents may expire, in seconds.
 pub const EXPIRE_SECONDS_MAX: u32 = i32::MAX.unsigned_abs();
 
+/// What the text of a text index begins with.
+const TEXT: &str = "text:";
+
 /// An index as it is asked for.
 ///
 /// ```
@@ -34,6 +37,8 @@ pub struct IndexSpec {
     pub(crate) sparse: bool,
     pub(crate) partial: Option<Partial>,
     pub(crate) expire_after_seconds: Option<u32>,
+    /// Documents stand in it by the words under its paths.
+    pub(crate) is_text: bool,
 }
 
 /// The filter of a partial index, as it was given and as it is used.
@@ -51,7 +56,8 @@ impl PartialEq for Partial {
 
 impl IndexSpec {
     /// An index on paths separated by commas, a leading `-` for descending, such as
-    /// `section,-size`. That text is also its name, unless it gets another.
+    /// `section,-size`. That text is also its name, unless it gets another. Behind `text:` it is a
+    /// [text index](Self::full_text) on the paths; a field whose name begins so is written `+text:…`.
     ///
     /// # Errors
     /// When a path cannot be indexed.
@@ -60,8 +66,44 @@ impl IndexSpec {
             path: text.to_owned(),
             reason,
         };
-        let parts = parse_keys(text).map_err(|error| refused(error.to_string()))?;
-        Self::of(parts).map_err(refused)
+        let (is_text, paths) = match text.strip_prefix(TEXT) {
+            Some(paths) => (true, paths),
+            None => (false, text),
+        };
+        let parts = parse_keys(paths).map_err(|error| refused(error.to_string()))?;
+        let mut spec = Self::of(parts).map_err(refused)?;
+        if is_text {
+            spec = spec.into_text().map_err(refused)?;
+        }
+        Ok(spec)
+    }
+
+    /// A text index on these paths, for filters with `$text`: documents stand in it by the
+    /// [words](crate::text) of the strings there, also of those in arrays. Its name is `text:` and
+    /// the paths, unless it gets another. It may be [partial](Self::partial), and nothing else; a
+    /// collection has at most one.
+    ///
+    /// # Errors
+    /// When a path cannot be indexed.
+    pub fn full_text(paths: &[&str]) -> Result<Self, Error> {
+        Self::on(&format!("{TEXT}{}", paths.join(",")))
+    }
+
+    /// The same as a text index, under the name of one.
+    pub(crate) fn into_text(mut self) -> Result<Self, String> {
+        if let Some(part) = self
+            .parts
+            .iter()
+            .find(|part| part.direction == Direction::Descending)
+        {
+            return Err(format!(
+                "a text index has no directions, and {} has one",
+                part.path
+            ));
+        }
+        self.is_text = true;
+        self.name = self.text().into();
+        Ok(self)
     }
 
     /// As [`Self::on`], of an object such as `{"section": 1, "size": -1}`, whose order counts.
@@ -104,6 +146,7 @@ impl IndexSpec {
             sparse: false,
             partial: None,
             expire_after_seconds: None,
+            is_text: false,
         })
     }
 
@@ -188,6 +231,12 @@ impl IndexSpec {
             return Err(self.refused(
                 "its name is not usable: no control characters, no '/', and not \".\", \"..\" \
                  or \"_id\""
+                    .to_owned(),
+            ));
+        }
+        if self.is_text && (self.unique || self.sparse || self.expire_after_seconds.is_some()) {
+            return Err(self.refused(
+                "it is a text index, which can be partial, but not unique, sparse or expiring"
                     .to_owned(),
             ));
         }
@@ -280,7 +329,23 @@ impl IndexSpec {
     /// The paths with their directions, as [`Self::on`] reads them.
     #[must_use]
     pub fn text(&self) -> String {
-        text_of(&self.parts)
+        let paths = text_of(&self.parts);
+        if self.is_text {
+            format!("{TEXT}{paths}")
+        } else {
+            paths
+        }
+    }
+
+    /// Whether it is a [text index](Self::full_text).
+    #[must_use]
+    pub const fn is_text(&self) -> bool {
+        self.is_text
+    }
+
+    /// How many encoded values a row has.
+    pub(crate) const fn row_values(&self) -> usize {
+        if self.is_text { 1 } else { self.parts.len() }
     }
 }
 
