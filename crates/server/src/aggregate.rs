@@ -73,7 +73,7 @@ pub(crate) async fn aggregate(
             if explains {
                 let detail = "explain is a JSON answer; ask for Accept: application/json";
                 let problem = Problem::new(Kind::InvalidParameter, detail);
-                return Err(problem.parameter("explain").in_body());
+                return Err(problem.parameter("explain").by_member());
             }
             let gone = lines.gone();
             let over = || gone() || progress.is_given_up();

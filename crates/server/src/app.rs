@@ -23,9 +23,10 @@ use crate::metrics::{Metrics, Places};
 use crate::observe::RequestIds;
 use crate::problem::{Kind, Problem};
 use crate::server::Service;
+use crate::writes::UnderWay;
 use crate::{
-    aggregate, collections, count, docs_page, documents, encode, find, guard, health, indexes,
-    insert, keys, observe, openapi, problem, stores, unread,
+    aggregate, collections, count, docs_page, encode, find, guard, health, indexes, insert, keys,
+    observe, openapi, problem, schema, stores, unread, writes,
 };
 
 /// All bodies in memory together take this many times the limit of one.
@@ -58,6 +59,8 @@ pub(crate) struct App {
     pub(crate) streams: Arc<Semaphore>,
     /// The turn of who changes what a store was told: looking and changing are two steps.
     pub(crate) options_turn: Arc<Semaphore>,
+    /// The requests with a key of their own that are under way.
+    pub(crate) under_way: Arc<UnderWay>,
     /// Whether the server stops.
     pub(crate) stopping: watch::Sender<bool>,
 }
@@ -92,6 +95,7 @@ impl App {
             bodies: bodies.places,
             streams: streams.places,
             options_turn: Arc::new(Semaphore::new(1)),
+            under_way: Arc::default(),
             stopping: watch::Sender::new(false),
             limits,
         }))
@@ -105,14 +109,13 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(
             collections::info,
             collections::create,
+            collections::change,
             collections::remove
         ))
+        .routes(routes!(collections::rename))
+        .routes(routes!(schema::get, schema::set, schema::remove))
         .routes(routes!(find::find, insert::insert))
-        .routes(routes!(
-            documents::get,
-            documents::replace,
-            documents::remove
-        ))
+        .merge(writes::routes())
         .routes(routes!(find::query))
         .routes(routes!(count::count, count::count_by_body))
         .routes(routes!(count::distinct, count::distinct_by_body))

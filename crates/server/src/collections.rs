@@ -1,22 +1,27 @@
-//! Collections: list, describe, create, drop.
+//! Collections: list, describe, create, rename, drop, and what is asked of who writes to them.
 
 use axum::extract::RawQuery;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use hyper::{StatusCode, header};
+use nexusbase_documents::CollectionTx;
 use nexusbase_documents::json::Form;
 use nexusbase_documents::store::CollectionInfo;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::{Models, Permit, Read, Write};
-use crate::extract::Segments;
+use crate::extract::{OneChange, OneDocument, Segments};
 use crate::indexes::Index;
-use crate::negotiate::{json, put_header};
+use crate::negotiate::json;
 use crate::observe::Deadline;
-use crate::openapi::{CollectionParameter, ReadProblems, WriteProblems};
+use crate::openapi::{
+    CollectionChange, CollectionParameter, OnceParameter, ReadProblems, RenameRequest,
+    WriteProblems,
+};
 use crate::operation::{self, Progress};
-use crate::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem, of_error};
 use crate::query::Parameters;
+use crate::writes::{Answer, Content, Members, Once, body_document};
 
 /// All collections.
 #[derive(Debug, Serialize, ToSchema)]
@@ -30,12 +35,18 @@ pub(crate) struct Collections {
 #[schema(example = json!({
     "name": "packages",
     "indexes": [],
+    "has_schema": false,
+    "require_conditions": false,
 }))]
 pub(crate) struct Collection {
     /// Its name.
     name: String,
     /// Its indexes, beside the one on `_id`.
     indexes: Vec<Index>,
+    /// Whether its documents must satisfy a schema.
+    has_schema: bool,
+    /// Whether one document is changed only with the header If-Match or If-None-Match.
+    require_conditions: bool,
 }
 
 impl From<CollectionInfo> for Collection {
@@ -46,6 +57,8 @@ impl From<CollectionInfo> for Collection {
             indexes: indexes
                 .map(|index| Index::new(index, Form::Relaxed))
                 .collect(),
+            has_schema: info.schema.is_some(),
+            require_conditions: info.require_conditions,
         }
     }
 }
@@ -117,6 +130,12 @@ pub(crate) async fn info(
     json(StatusCode::OK, &found)
 }
 
+/// A collection as it is inside a transaction.
+fn described(collection: &CollectionTx<'_>, name: &str) -> Result<Collection, Problem> {
+    let info = collection.info()?;
+    info.map(Collection::from).ok_or_else(|| missing(name))
+}
+
 /// Create a collection
 ///
 /// Not needed before inserting: the first insert creates a collection too. A body is not read.
@@ -125,11 +144,19 @@ pub(crate) async fn info(
     path = "/collections/{name}",
     operation_id = "createCollection",
     tag = "collections",
-    params(CollectionParameter),
+    params(CollectionParameter, OnceParameter),
     responses(
         (status = 200, description = "It was there already.", body = Collection),
         (status = 201, description = "It is there now.", body = Collection,
-            headers(("Location" = String, description = "Its URL."))),
+            headers(("Location" = String, description = "Its URL.")),
+            links(
+                ("getCollection" = (operation_id = "getCollection",
+                    parameters(("name" = "$request.path.name")))),
+                ("insertDocuments" = (operation_id = "insertDocuments",
+                    parameters(("name" = "$request.path.name")))),
+                ("dropCollection" = (operation_id = "dropCollection",
+                    parameters(("name" = "$request.path.name")))),
+            )),
         WriteProblems,
     ),
 )]
@@ -138,20 +165,118 @@ pub(crate) async fn create(
     deadline: Deadline,
     Segments([name]): Segments<1>,
     RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
+    once: Once,
+) -> Result<Answer, Problem> {
     no_parameters(query)?;
-    let location = url(&name);
     let work = move |models: &Models, _: &Progress| {
-        let new = models.collection(&name)?.create()?;
-        Ok((new, describe(models, &name)?))
+        let collection = models.collection(&name)?;
+        once.run(models, Content::none(), |tx| {
+            let mut within = collection.within(tx);
+            let new = within.create()?;
+            let collection = described(&within, &name)?;
+            if !new {
+                return Answer::json(StatusCode::OK, &collection);
+            }
+            let answer = Answer::json(StatusCode::CREATED, &collection)?;
+            Ok(answer.with(header::LOCATION, &url(&name)))
+        })
     };
-    let (new, collection) = operation::write(permit, deadline, work).await?;
-    if !new {
-        return json(StatusCode::OK, &collection);
-    }
-    let mut response = json(StatusCode::CREATED, &collection)?;
-    put_header(&mut response, header::LOCATION, &location);
-    Ok(response)
+    operation::write(permit, deadline, work).await
+}
+
+/// Change a collection
+///
+/// With `require_conditions`, one document is replaced, changed or deleted by its URL only with the
+/// header If-Match or If-None-Match (428 without). Requests with a filter are taken all the same:
+/// the filter is their condition.
+#[utoipa::path(
+    patch,
+    path = "/collections/{name}",
+    operation_id = "changeCollection",
+    tag = "collections",
+    params(CollectionParameter, OnceParameter),
+    request_body(
+        content(
+            (CollectionChange = "application/json"),
+            (CollectionChange = "application/merge-patch+json"),
+        ),
+    ),
+    responses(
+        (status = 200, description = "The collection as it is now.", body = Collection),
+        WriteProblems,
+    ),
+)]
+pub(crate) async fn change(
+    permit: Permit<Write>,
+    deadline: Deadline,
+    Segments([name]): Segments<1>,
+    RawQuery(query): RawQuery,
+    once: Once,
+    OneChange(body): OneChange,
+) -> Result<Answer, Problem> {
+    no_parameters(query)?;
+    let work = move |models: &Models, _: &Progress| {
+        let collection = models.collection(&name)?;
+        let document = body_document(&body.bytes)?;
+        let members = Members::of(&document, "", &["require_conditions"])?;
+        let required = members.choice("require_conditions")?;
+        once.run(models, Content::of(&body), |tx| {
+            let mut within = collection.within(tx);
+            let before = described(&within, &name)?;
+            within.set_require_conditions(required.unwrap_or(before.require_conditions))?;
+            Answer::json(StatusCode::OK, &described(&within, &name)?)
+        })
+    };
+    operation::write(permit, deadline, work).await
+}
+
+/// Rename a collection
+///
+/// With its documents, indexes and options, at once. With `replace`, a collection that has the new
+/// name already is dropped; without, that is refused with 409.
+#[utoipa::path(
+    post,
+    path = "/collections/{name}/rename",
+    operation_id = "renameCollection",
+    tag = "collections",
+    params(CollectionParameter, OnceParameter),
+    request_body(content = RenameRequest, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The collection under its new name.", body = Collection,
+            headers(("Location" = String, description = "Its new URL.")),
+            links(("getCollection" = (operation_id = "getCollection",
+                parameters(("name" = "$response.body#/name")))))),
+        WriteProblems,
+    ),
+)]
+pub(crate) async fn rename(
+    permit: Permit<Write>,
+    deadline: Deadline,
+    Segments([name]): Segments<1>,
+    RawQuery(query): RawQuery,
+    once: Once,
+    OneDocument(body): OneDocument,
+) -> Result<Answer, Problem> {
+    no_parameters(query)?;
+    let work = move |models: &Models, _: &Progress| {
+        let collection = models.collection(&name)?;
+        let document = body_document(&body.bytes)?;
+        let members = Members::of(&document, "", &["to", "replace"])?;
+        let (to, replace) = (members.text("to")?, members.flag("replace")?);
+        // The new name, too, must be the caller's business.
+        let target = models
+            .collection(to)
+            .map_err(|problem| problem.in_body("/to"))?;
+        once.run(models, Content::of(&body), |tx| {
+            let renamed = collection.within(tx).rename(to, replace);
+            if !renamed.map_err(|error| of_error(&error).within("/to"))? {
+                return Err(missing(&name));
+            }
+            let answer = Answer::json(StatusCode::OK, &described(&target.within(tx), to)?)?;
+            Ok(answer.with(header::LOCATION, &url(to)))
+        })
+    };
+    operation::write(permit, deadline, work).await
 }
 
 /// Drop a collection
@@ -162,7 +287,7 @@ pub(crate) async fn create(
     path = "/collections/{name}",
     operation_id = "dropCollection",
     tag = "collections",
-    params(CollectionParameter),
+    params(CollectionParameter, OnceParameter),
     responses((status = 204, description = "It is gone."), WriteProblems),
 )]
 pub(crate) async fn remove(
@@ -170,14 +295,18 @@ pub(crate) async fn remove(
     deadline: Deadline,
     Segments([name]): Segments<1>,
     RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
+    once: Once,
+) -> Result<Answer, Problem> {
     no_parameters(query)?;
     let work = move |models: &Models, _: &Progress| {
-        if models.collection(&name)?.drop_collection()? {
-            Ok(StatusCode::NO_CONTENT.into_response())
-        } else {
-            Err(missing(&name))
-        }
+        let collection = models.collection(&name)?;
+        once.run(models, Content::none(), |tx| {
+            if collection.within(tx).drop_collection()? {
+                Ok(Answer::empty(StatusCode::NO_CONTENT))
+            } else {
+                Err(missing(&name))
+            }
+        })
     };
     operation::write(permit, deadline, work).await
 }

@@ -16,7 +16,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
 /// What a page may read of an answer beside what every page may.
-const EXPOSED: [HeaderName; 11] = [
+const EXPOSED: [HeaderName; 14] = [
     header::ALLOW,
     header::ETAG,
     header::EXPIRES,
@@ -24,6 +24,9 @@ const EXPOSED: [HeaderName; 11] = [
     header::LOCATION,
     header::RETRY_AFTER,
     header::WWW_AUTHENTICATE,
+    HeaderName::from_static("accept-patch"),
+    HeaderName::from_static("idempotency-replayed"),
+    HeaderName::from_static("preference-applied"),
     HeaderName::from_static("ratelimit"),
     HeaderName::from_static("ratelimit-policy"),
     HeaderName::from_static("x-next-cursor"),

@@ -80,7 +80,7 @@ pub(crate) async fn count_by_body(
     let wanted = wanted(&headers, &[Media::Json])?;
     let ask = move || from_body(&body.bytes, &["filter", "hint"]);
     let answer = answer(permit, deadline, name, wanted, ask, counted).await;
-    answer.map_err(Problem::in_body)
+    answer.map_err(Problem::by_member)
 }
 
 /// The different values under a path
@@ -129,7 +129,7 @@ pub(crate) async fn distinct_by_body(
     let wanted = wanted(&headers, &[Media::Json])?;
     let ask = move || from_body(&body.bytes, &["path", "filter", "hint"]);
     let answer = answer(permit, deadline, name, wanted, ask, values).await;
-    answer.map_err(Problem::in_body)
+    answer.map_err(Problem::by_member)
 }
 
 fn from_url(query: &str, known: &[&str]) -> Result<Question, Problem> {

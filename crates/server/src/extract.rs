@@ -10,17 +10,18 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
 use hyper::HeaderMap;
 use hyper::body::Bytes;
-use hyper::header;
+use hyper::header::{self, HeaderName};
 use hyper::http::request::Parts;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::app::{App, BODY_PIECE_BYTES};
 use crate::decode::{Decoder, Encoding, PIECE_BYTES, Sink};
-use crate::negotiate::{Media, body_media};
+use crate::negotiate::{Media, PATCHES, body_media, put_header};
 use crate::observe::Deadline;
 use crate::operation::busy;
 use crate::problem::{Kind, Problem};
@@ -88,6 +89,39 @@ impl FromRequest<Arc<App>> for Documents {
         read_body(request, app, &[Media::Json, Media::Ndjson])
             .await
             .map(Self)
+    }
+}
+
+/// A body that says what is to be different.
+pub(crate) struct OneChange(pub(crate) Payload);
+
+impl FromRequest<Arc<App>> for OneChange {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        let offered = [Media::Json, Media::MergePatch];
+        read_body(request, app, &offered).await.map(Self)
+    }
+}
+
+/// A body that says how a document is to be changed.
+pub(crate) struct Patch(pub(crate) Payload);
+
+impl FromRequest<Arc<App>> for Patch {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Response> {
+        let offered = [Media::MergePatch, Media::JsonPatch, Media::Json];
+        let body = read_body(request, app, &offered).await;
+        body.map(Self).map_err(|problem| {
+            let refused = problem.kind() == Kind::UnsupportedMediaType;
+            let mut response = problem.into_response();
+            if refused {
+                let name = HeaderName::from_static("accept-patch");
+                put_header(&mut response, name, PATCHES);
+            }
+            response
+        })
     }
 }
 

@@ -135,7 +135,7 @@ pub(crate) async fn query(
     let wanted = wanted(&headers, &[Media::Json, Media::Ndjson])?;
     let ask =
         move |name: &str, limits: &Limits| question::from_body(name, &body.bytes, limits, wanted);
-    answer(permit, deadline, name, wanted, ask, Problem::in_body).await
+    answer(permit, deadline, name, wanted, ask, Problem::by_member).await
 }
 
 /// Reads a question, on a thread that may take its time, and answers it.

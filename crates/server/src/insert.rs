@@ -7,27 +7,26 @@
 //!   reported. Either way a line is inserted wholly or not at all.
 
 use axum::extract::RawQuery;
-use axum::response::Response;
-use hyper::{HeaderMap, StatusCode, header};
-use nexusbase_documents::Error;
+use hyper::{HeaderMap, StatusCode};
 use nexusbase_documents::bson::raw::{RawBson, RawDocumentBuf};
-use nexusbase_documents::json::{Form, parse_document, write_value};
+use nexusbase_documents::json::{parse_document, write_value};
 use nexusbase_documents::store::{Collection, OnError};
+use nexusbase_documents::{CollectionTx, Error};
 use serde_json::{Value, json};
 
 use crate::auth::{Models, Permit, Write};
-use crate::documents::{document_url, one_id};
 use crate::extract::{Documents, Segments};
-use crate::negotiate::{Media, put_header, text, wanted};
+use crate::negotiate::{Media, Wanted, wanted};
 use crate::observe::Deadline;
 use crate::openapi::{
     CollectionParameter, Documents as DocumentsSchema, InsertAnswer, InsertParameters,
-    WriteProblems,
+    OnceParameter, PreferParameter, WriteProblems,
 };
 use crate::operation::{self, Progress};
 use crate::problem::{Kind, Problem, json_error, of_error};
 use crate::query::Parameters;
 use crate::split;
+use crate::writes::{Answer, Content, Once, Prefer, created};
 
 /// How many documents one request may bring.
 pub(crate) const DOCUMENTS_MAX: usize = 100_000;
@@ -37,24 +36,18 @@ const BATCH_BYTES: usize = 1 << 20;
 /// How many lines that failed are reported one by one; the others are counted.
 const FAILURES_LISTED: usize = 1000;
 
-/// What came of an insert.
-struct Done {
-    status: StatusCode,
-    body: String,
-    location: Option<String>,
-}
-
 /// Insert documents
 ///
 /// The body is one JSON object, or an array of objects (all or nothing), or one object on each
 /// line (`application/x-ndjson`, inserted in batches). A document without an `_id` gets one. The
-/// collection is created if need be. Answers when everything is durable.
+/// collection is created if need be. Answers when everything is durable. With an `Idempotency-Key`,
+/// lines are one transaction, too.
 #[utoipa::path(
     post,
     path = "/collections/{name}/documents",
     operation_id = "insertDocuments",
     tag = "documents",
-    params(CollectionParameter, InsertParameters),
+    params(CollectionParameter, InsertParameters, PreferParameter, OnceParameter),
     request_body(
         content(
             (DocumentsSchema = "application/json"),
@@ -66,10 +59,27 @@ struct Done {
         (status = 200, description = "Lines, of which some were left out (`on_error=skip`).",
             body = InsertAnswer),
         (status = 201, description = "All are in.", body = InsertAnswer,
-            headers(("Location" = Option<String>, description = "The URL of the document, if \
-                                                               it was one."))),
+            headers(
+                ("Location" = Option<String>, description = "The URL of the document, if it was \
+                    one."),
+                ("ETag" = Option<String>, description = "Its revision, if it was one."),
+            ),
+            links(
+                ("getDocument" = (operation_id = "getDocument", parameters(
+                    ("name" = "$request.path.name"), ("id" = "$response.body#/_id")))),
+                ("replaceDocument" = (operation_id = "replaceDocument", parameters(
+                    ("name" = "$request.path.name"), ("id" = "$response.body#/_id")))),
+                ("changeDocument" = (operation_id = "changeDocument", parameters(
+                    ("name" = "$request.path.name"), ("id" = "$response.body#/_id")))),
+                ("deleteDocument" = (operation_id = "deleteDocument", parameters(
+                    ("name" = "$request.path.name"), ("id" = "$response.body#/_id")))),
+            )),
         WriteProblems,
     ),
+)]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each takes one part of the request"
 )]
 pub(crate) async fn insert(
     permit: Permit<Write>,
@@ -77,8 +87,10 @@ pub(crate) async fn insert(
     Segments([name]): Segments<1>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
+    prefer: Prefer,
+    once: Once,
     Documents(payload): Documents,
-) -> Result<Response, Problem> {
+) -> Result<Answer, Problem> {
     let wanted = wanted(&headers, &[Media::Json])?;
     let parameters = Parameters::parse(&query.unwrap_or_default(), &["on_error"])?;
     let words = [("stop", OnError::Stop), ("skip", OnError::Skip)];
@@ -88,74 +100,71 @@ pub(crate) async fn insert(
                       inserted wholly or not at all";
         return Err(Problem::new(Kind::InvalidParameter, detail).parameter("on_error"));
     }
-    let form = wanted.form;
     let work = move |models: &Models, progress: &Progress| {
         let collection = models.collection(&name)?;
-        let body = payload.bytes.as_slice();
-        match payload.media {
-            Media::Ndjson => {
-                let on_error = on_error.unwrap_or(OnError::Stop);
-                lines(&collection, body, on_error, form, progress)
+        let (body, content) = (payload.bytes.as_slice(), Content::of(&payload));
+        if payload.media == Media::Ndjson {
+            let on_error = on_error.unwrap_or(OnError::Stop);
+            if once.is_keyed() {
+                let lines = read_lines(body)?;
+                return once.run(models, content, |tx| {
+                    lines_in_one(&mut collection.within(tx), &lines, on_error, wanted)
+                });
             }
-            Media::Json if split::is_array(body) => array(&collection, body, form),
-            Media::Json | Media::MergePatch => one(&collection, body, form),
+            return lines(&collection, body, on_error, wanted, progress);
         }
+        if split::is_array(body) {
+            let documents =
+                split::array(body, DOCUMENTS_MAX).map_err(|error| json_error(&error))?;
+            let documents = documents.ok_or_else(too_many)?;
+            return once.run(models, content, |tx| {
+                array(&mut collection.within(tx), &documents, wanted)
+            });
+        }
+        let document = parse_document(body).map_err(|error| json_error(&error))?;
+        once.run(models, content, |tx| {
+            let mut collection = collection.within(tx);
+            let id = collection.insert(&document)?;
+            created(&collection, &name, id.as_raw_bson_ref(), wanted, prefer)
+        })
     };
-    let done = operation::write(permit, deadline, work).await?;
-    let mut response = text(done.status, wanted, done.body);
-    if let Some(location) = done.location {
-        put_header(&mut response, header::LOCATION, &location);
-    }
-    Ok(response)
+    operation::write(permit, deadline, work).await
 }
 
-fn one(collection: &Collection, body: &[u8], form: Form) -> Result<Done, Problem> {
-    let document = parse_document(body).map_err(|error| json_error(&error))?;
-    let id = collection.insert(&document)?;
-    Ok(Done {
-        status: StatusCode::CREATED,
-        body: one_id(id.as_raw_bson_ref(), form)?,
-        location: Some(document_url(collection.name(), id.as_raw_bson_ref())?),
-    })
-}
-
-fn array(collection: &Collection, body: &[u8], form: Form) -> Result<Done, Problem> {
-    let documents = split::array(body, DOCUMENTS_MAX).map_err(|error| json_error(&error))?;
-    let documents = documents.ok_or_else(too_many)?;
-    let ids = collection
-        .insert_many(&documents)
-        .map_err(|(index, error)| of_one(&error, index))?;
-    let mut report = Report::new(form);
-    for id in &ids {
-        report.inserted(id)?;
+fn array(
+    collection: &mut CollectionTx<'_>,
+    documents: &[RawDocumentBuf],
+    wanted: Wanted,
+) -> Result<Answer, Problem> {
+    let mut report = Report::new(wanted);
+    for (index, document) in documents.iter().enumerate() {
+        let inserted = collection.insert(document);
+        report.inserted(&inserted.map_err(|error| of_one(&error, index))?)?;
     }
-    Ok(Done {
-        status: StatusCode::CREATED,
-        body: format!(
-            "{{\"inserted\":{},\"ids\":[{}]}}",
-            report.inserted, report.ids
-        ),
-        location: None,
-    })
+    let body = format!(
+        "{{\"inserted\":{},\"ids\":[{}]}}",
+        report.inserted, report.ids
+    );
+    Ok(Answer::text(StatusCode::CREATED, wanted, body))
 }
 
 /// The problem of one document among several; a problem of the database is nobody's fault.
 fn of_one(error: &Error, index: usize) -> Problem {
     let problem = of_error(error);
-    if matches!(error, Error::Database(_) | Error::Damaged { .. }) {
+    if !error.is_refusal() {
         return problem;
     }
     problem.with("index", index).within(&format!("/{index}"))
 }
 
-fn too_many() -> Problem {
+pub(crate) fn too_many() -> Problem {
     let detail = format!("a request may bring at most {DOCUMENTS_MAX} documents; send several");
     Problem::new(Kind::BodyTooLarge, detail).with("limit", DOCUMENTS_MAX)
 }
 
 /// What came of the lines so far.
 struct Report {
-    form: Form,
+    wanted: Wanted,
     inserted: usize,
     ids: String,
     failed: usize,
@@ -165,9 +174,9 @@ struct Report {
 }
 
 impl Report {
-    fn new(form: Form) -> Self {
+    fn new(wanted: Wanted) -> Self {
         Self {
-            form,
+            wanted,
             inserted: 0,
             ids: String::new(),
             failed: 0,
@@ -181,7 +190,8 @@ impl Report {
             self.ids.push(',');
         }
         self.inserted += 1;
-        Ok(write_value(id.as_raw_bson_ref(), self.form, &mut self.ids)?)
+        let form = self.wanted.form;
+        Ok(write_value(id.as_raw_bson_ref(), form, &mut self.ids)?)
     }
 
     fn failed(&mut self, line: usize, problem: Problem) {
@@ -194,7 +204,8 @@ impl Report {
     }
 
     /// The answer of a request that went to its end.
-    fn done(self) -> Done {
+    fn done(self) -> Answer {
+        let wanted = self.wanted;
         let (inserted, ids, failed) = (self.inserted, self.ids, self.failed);
         let status = if failed == 0 {
             StatusCode::CREATED
@@ -206,11 +217,7 @@ impl Report {
             "{{\"inserted\":{inserted},\"failed\":{failed},\"ids\":[{ids}],\
              \"failures\":{failures}}}"
         );
-        Done {
-            status,
-            body,
-            location: None,
-        }
+        Answer::text(status, wanted, body)
     }
 
     /// What to say when the request ended early.
@@ -231,17 +238,63 @@ struct Batch {
     bytes: usize,
 }
 
+/// A line, read or not.
+type Line = (usize, Result<RawDocumentBuf, Problem>);
+
+fn read_lines(body: &[u8]) -> Result<Vec<Line>, Problem> {
+    if split::lines(body).nth(DOCUMENTS_MAX).is_some() {
+        return Err(too_many());
+    }
+    let lines = split::lines(body);
+    let read = |(number, line)| {
+        let document = parse_document(line);
+        (number, document.map_err(|error| json_error(&error)))
+    };
+    Ok(lines.map(read).collect())
+}
+
+/// Inserts lines in one transaction, which keeps what stands before a line that stops it.
+fn lines_in_one(
+    collection: &mut CollectionTx<'_>,
+    lines: &[Line],
+    on_error: OnError,
+    wanted: Wanted,
+) -> Result<Answer, Problem> {
+    let mut report = Report::new(wanted);
+    for (number, line) in lines {
+        let refused = match line {
+            Err(problem) => problem.clone(),
+            Ok(document) => match collection.insert(document) {
+                Ok(id) => {
+                    report.inserted(&id)?;
+                    continue;
+                }
+                Err(error) if error.leaves_no_trace(true) => of_error(&error),
+                Err(error) => return Err(of_error(&error).with("line", *number)),
+            },
+        };
+        report.failed(*number, refused);
+        if on_error == OnError::Stop {
+            break;
+        }
+    }
+    Ok(match report.first.clone() {
+        Some(first) if on_error == OnError::Stop => Answer::problem(report.interrupted(first)),
+        _ => report.done(),
+    })
+}
+
 fn lines(
     collection: &Collection,
     body: &[u8],
     on_error: OnError,
-    form: Form,
+    wanted: Wanted,
     progress: &Progress,
-) -> Result<Done, Problem> {
+) -> Result<Answer, Problem> {
     if split::lines(body).nth(DOCUMENTS_MAX).is_some() {
         return Err(too_many());
     }
-    let mut report = Report::new(form);
+    let mut report = Report::new(wanted);
     let mut batch = Batch::default();
     let stops = |report: &Report| on_error == OnError::Stop && report.failed > 0;
     for (number, line) in split::lines(body) {
@@ -299,7 +352,7 @@ fn flush(
             Ok(())
         }
         Err(error) => {
-            let report = std::mem::replace(report, Report::new(report.form));
+            let report = std::mem::replace(report, Report::new(report.wanted));
             let line = numbers.first().copied().unwrap_or(0);
             Err(report.interrupted(of_error(&error).with("line", line)))
         }

@@ -45,6 +45,7 @@ mod app;
 mod auth;
 mod background;
 mod collections;
+mod conditions;
 mod config;
 mod cors;
 mod count;
@@ -68,6 +69,7 @@ mod openapi;
 mod operation;
 mod problem;
 mod query;
+mod schema;
 mod server;
 mod shutdown;
 mod slow;
@@ -76,6 +78,7 @@ mod stores;
 mod stream;
 mod tls;
 mod unread;
+mod writes;
 
 pub use auth::{
     AdminKey, AdminKeyError, KeyChange, KeyError, KeyInfo, Keyring, NewKey, Rate, Role, Scopes,

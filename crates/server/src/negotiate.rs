@@ -16,6 +16,11 @@ use crate::problem::{Kind, Problem};
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const NDJSON: &str = "application/x-ndjson";
 const MERGE_PATCH: &str = "application/merge-patch+json";
+const JSON_PATCH: &str = "application/json-patch+json";
+
+/// The types of bodies that change a document, as a header lists them.
+pub(crate) const PATCHES: &str =
+    "application/merge-patch+json, application/json-patch+json, application/json";
 
 /// What a body is, or an answer is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +29,8 @@ pub(crate) enum Media {
     Ndjson,
     /// JSON that says what is to be different (RFC 7396).
     MergePatch,
+    /// JSON that lists changes (RFC 6902).
+    JsonPatch,
 }
 
 /// What an answer is to be.
@@ -42,6 +49,8 @@ impl Media {
             Some(Self::Ndjson)
         } else if is(MERGE_PATCH) {
             Some(Self::MergePatch)
+        } else if is(JSON_PATCH) {
+            Some(Self::JsonPatch)
         } else {
             None
         }
@@ -55,6 +64,7 @@ impl Media {
             (Self::Ndjson, Form::Relaxed) => NDJSON,
             (Self::Ndjson, Form::Canonical) => "application/x-ndjson; form=canonical",
             (Self::MergePatch, _) => MERGE_PATCH,
+            (Self::JsonPatch, _) => JSON_PATCH,
         })
     }
 }
@@ -64,6 +74,8 @@ pub(crate) fn body_media(headers: &HeaderMap, offered: &[Media]) -> Result<Media
     let refuse = |found: &str| {
         let list = if offered.contains(&Media::Ndjson) {
             "application/json or application/x-ndjson"
+        } else if offered.contains(&Media::JsonPatch) {
+            PATCHES
         } else if offered.contains(&Media::MergePatch) {
             "application/merge-patch+json or application/json"
         } else {

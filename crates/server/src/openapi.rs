@@ -6,6 +6,7 @@
 
 mod problems;
 mod schemas;
+mod writes;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -32,6 +33,12 @@ pub(crate) use problems::{
 pub(crate) use schemas::{
     ApiKeyParameter, CollectionParameter, Document, Documents, Explain, FindParameters,
     IdParameter, IndexParameter, InsertAnswer, InsertParameters, Inserted, Page,
+};
+
+pub(crate) use writes::{
+    BulkAnswer, BulkParameters, BulkRequest, CollectionChange, ConditionParameters, DeleteAnswer,
+    DeleteRequest, JsonPatchBody, JsonSchema, OnceParameter, PreferParameter, RenameRequest,
+    SchemaParameters, UpdateAnswer, UpdateOperators, UpdateRequest,
 };
 
 /// The ways to bring a key, by their names in the description.

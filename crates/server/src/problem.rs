@@ -9,6 +9,7 @@
 //! A problem never shows a path of the server's disk or the inside of a failure: those go to the
 //! log, under the request's id.
 
+mod change;
 mod from;
 mod kind;
 mod pipeline;
@@ -20,7 +21,9 @@ use serde_json::{Map, Value};
 
 use crate::auth::CHALLENGE;
 use crate::decode::ENCODINGS;
+use crate::negotiate::put_header;
 
+pub(crate) use change::invalid_update;
 pub(crate) use from::{foreign, json_error, of_error, panicked};
 pub(crate) use kind::Kind;
 
@@ -67,7 +70,7 @@ impl Problem {
     }
 
     /// The same, about the member of the body that is meant by the parameter it is about.
-    pub(crate) fn in_body(self) -> Self {
+    pub(crate) fn by_member(self) -> Self {
         let parameter = self.0.members.get("parameter").and_then(Value::as_str);
         let member = match parameter {
             Some("fields") => "/projection",
@@ -81,13 +84,32 @@ impl Problem {
             Some("path") => "/path",
             _ => return self,
         };
-        self.without_parameter().within(member)
+        self.in_body(member)
     }
 
     /// The same, about no parameter.
     pub(crate) fn without_parameter(mut self) -> Self {
         self.0.members.remove("parameter");
         self
+    }
+
+    /// The same, about the part of a body at `pointer` instead of a parameter of the URL.
+    pub(crate) fn in_body(self, pointer: &str) -> Self {
+        self.without_parameter().within(pointer)
+    }
+
+    /// The problem that [`Self::to_json`] has written; none if it is not one of today's.
+    pub(crate) fn from_json(json: &Value) -> Option<Self> {
+        let uri = json.get("type")?.as_str()?;
+        let kind = Kind::ALL.iter().find(|kind| kind.uri() == uri)?;
+        let mut problem = Self::new(*kind, json.get("detail")?.as_str()?);
+        let own = ["type", "title", "status", "detail"];
+        let members = json.as_object()?.iter();
+        let members = members.filter(|(name, _)| !own.contains(&name.as_str()));
+        for (name, value) in members {
+            problem = problem.with(name, value.clone());
+        }
+        Some(problem)
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -134,6 +156,11 @@ impl IntoResponse for Problem {
             response
                 .headers_mut()
                 .insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ENCODINGS));
+        }
+        if self.0.kind == Kind::PreconditionFailed
+            && let Some(etag) = self.0.members.get("etag").and_then(Value::as_str)
+        {
+            put_header(&mut response, header::ETAG, etag);
         }
         if self.0.kind == Kind::Unauthorized {
             let headers = response.headers_mut();

@@ -147,7 +147,7 @@ impl Collection {
         });
         match done {
             Ok(done) => Ok(done.into_iter().map(Ok).enumerate().collect()),
-            Err(error) if is_refusal(&error) || is_too_large(&error) => {
+            Err(error) if error.is_refusal() || is_too_large(&error) => {
                 Ok(vec![(at_fault, Err(error))])
             }
             Err(error) => Err(Interrupted::new(Vec::new(), error)),
@@ -177,7 +177,7 @@ impl Collection {
                         Err((_, error)) => return Err(Interrupted::new(done, error)),
                     }
                 }
-                Err((at, error)) if is_refusal(&error) || is_too_large(&error) => {
+                Err((at, error)) if error.is_refusal() || is_too_large(&error) => {
                     refused = Some((at, error));
                     if at > start {
                         continue;
@@ -231,7 +231,8 @@ pub type Outcomes = Vec<(usize, Result<Done, Error>)>;
 
 impl Operation {
     /// Whether it writes one document at most.
-    const fn is_single(&self) -> bool {
+    #[must_use]
+    pub const fn is_single(&self) -> bool {
         match self {
             Self::Insert(_) => true,
             Self::Update { options, .. } => !options.many,
@@ -239,7 +240,12 @@ impl Operation {
         }
     }
 
-    fn run(&self, collection: &mut CollectionTx<'_>) -> Result<Done, Error> {
+    /// Does it as a part of a transaction.
+    ///
+    /// # Errors
+    /// When it is refused or the database fails. The transaction may hold a part of it then; see
+    /// [`Error::leaves_no_trace`].
+    pub fn run(&self, collection: &mut CollectionTx<'_>) -> Result<Done, Error> {
         Ok(match self {
             Self::Insert(document) => Done::Inserted(collection.insert(document)?),
             Self::Update {
@@ -269,34 +275,40 @@ impl Operation {
 /// Takes a refusal that has left no trace in the transaction for an outcome.
 fn refusable<T>(done: Result<T, Error>, is_single: bool) -> Result<Result<T, Error>, Error> {
     match done {
-        Err(error) if leaves_no_trace(&error, is_single) => Ok(Err(error)),
+        Err(error) if error.leaves_no_trace(is_single) => Ok(Err(error)),
         done => done.map(Ok),
     }
 }
 
-/// Whether an operation that failed so has changed nothing in its transaction. Most of what can be
-/// refused is looked at before the first write; what indexes refuse, before the first write of each
-/// document.
-const fn leaves_no_trace(error: &Error, is_single: bool) -> bool {
-    match error {
-        Error::DuplicateId { .. }
-        | Error::IdChanged { .. }
-        | Error::Document(_)
-        | Error::Id(_)
-        | Error::Filter(_)
-        | Error::Sort(_)
-        | Error::Schema { .. } => true,
-        Error::Change(change) => !matches!(change, ChangeError::TooLarge { .. }),
-        Error::DuplicateKey { .. } | Error::KeyTooLarge { .. } | Error::ParallelArrays { .. } => {
-            is_single
+impl Error {
+    /// Whether an operation that failed so has changed nothing in its transaction, which can go on
+    /// then. `is_single` says that the operation writes one document at most.
+    ///
+    /// Most of what can be refused is looked at before the first write; what indexes refuse, before
+    /// the first write of each document.
+    #[must_use]
+    pub const fn leaves_no_trace(&self, is_single: bool) -> bool {
+        match self {
+            Self::DuplicateId { .. }
+            | Self::IdChanged { .. }
+            | Self::Document(_)
+            | Self::Id(_)
+            | Self::Filter(_)
+            | Self::Sort(_)
+            | Self::Schema { .. } => true,
+            Self::Change(change) => !matches!(change, ChangeError::TooLarge { .. }),
+            Self::DuplicateKey { .. } | Self::KeyTooLarge { .. } | Self::ParallelArrays { .. } => {
+                is_single
+            }
+            _ => false,
         }
-        _ => false,
     }
-}
 
-/// Whether the failure is the operation's, not the database's.
-const fn is_refusal(error: &Error) -> bool {
-    !matches!(error, Error::Database(_) | Error::Damaged { .. })
+    /// Whether the failure is the operation's, not the database's.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        !matches!(self, Self::Database(_) | Self::Damaged { .. })
+    }
 }
 
 /// Whether one transaction cannot hold it.

@@ -215,15 +215,18 @@ impl Collection {
     /// # Errors
     /// When the database cannot be read.
     pub fn info(&self) -> Result<Option<CollectionInfo>, Error> {
-        let snapshot = self.snapshot();
-        let Some(definition) = self.definition_in(&snapshot)? else {
+        self.info_in(&self.snapshot())
+    }
+
+    pub(super) fn info_in(&self, view: &dyn View) -> Result<Option<CollectionInfo>, Error> {
+        let Some(definition) = self.definition_in(view)? else {
             return Ok(None);
         };
         let name = self.name.to_string();
         let sizes = self.documents.tree_sizes();
         let indexes = self
             .documents
-            .index_infos(&snapshot, &sizes, &name, &definition)?;
+            .index_infos(view, &sizes, &name, &definition)?;
         Ok(Some(definition.info(name, indexes)))
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use bson::Timestamp;
 use bson::raw::RawBson;
 use nexusbase_db::{
-    Bytes, Database, Direction, Error as DbError, KeyRange, Transaction, TreeId, View,
+    Bytes, CommitError, Database, Direction, Error as DbError, KeyRange, Transaction, TreeId, View,
 };
 use parking_lot::Mutex;
 
@@ -240,6 +240,17 @@ impl Documents {
         &self,
         work: impl FnMut(&mut Transaction) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        self.transact_as(work)
+    }
+
+    /// As [`Self::transact`], for work that can fail for reasons of its own.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn transact_as<T, E: From<Error> + From<CommitError>>(
+        &self,
+        work: impl FnMut(&mut Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
         self.remember_meta()?;
         self.db.transact(work)
     }

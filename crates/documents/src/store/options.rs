@@ -7,7 +7,7 @@ use nexusbase_db::{Direction, KeyRange, View};
 
 use super::changes::lifecycle;
 use super::collection::Collection;
-use super::definition::Definition;
+use super::definition::{CollectionInfo, Definition};
 use super::error::Error;
 use super::schema::{SchemaError, StoredSchema, VIOLATIONS_MAX};
 use super::transaction::CollectionTx;
@@ -16,6 +16,23 @@ use crate::path::field;
 use crate::query::stored_document;
 
 impl CollectionTx<'_> {
+    /// What the collection is, as this transaction sees it; none if there is no such collection.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn info(&self) -> Result<Option<CollectionInfo>, Error> {
+        self.collection().info_in(self.view())
+    }
+
+    /// Whether servers must refuse changes of documents that come without a condition.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn requires_conditions(&self) -> Result<bool, Error> {
+        let definition = self.definition()?;
+        Ok(definition.is_some_and(|definition| definition.require_conditions))
+    }
+
     /// Calls the collection `name` from now on; this handle means the old name still. With `replace`,
     /// another collection of that name is dropped. Returns whether there was one to rename.
     ///

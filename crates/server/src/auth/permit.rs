@@ -12,7 +12,9 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use hyper::http::request::Parts;
 use nexusbase_db::Transaction;
-use nexusbase_documents::store::{Built, Collection, CollectionInfo, Expired, UnfinishedIndex};
+use nexusbase_documents::store::{
+    Built, Collection, CollectionInfo, Expired, UnfinishedIndex, idempotency,
+};
 use nexusbase_documents::{Documents, Error};
 use nexusbase_kv::{
     Capabilities, CheckMode, CheckReport, CopyProgress, CopyReport, CreateOptions, MultiStore,
@@ -28,6 +30,7 @@ use crate::operation::busy;
 use crate::problem::{Kind, Problem};
 use crate::query::percent_text;
 use crate::server::Service;
+use crate::writes::UnderWay;
 
 /// The models, locked away.
 #[derive(Debug)]
@@ -222,9 +225,26 @@ impl Models {
     /// Runs `work`, on collections that the caller has got, in one transaction.
     pub(crate) fn transact<T>(
         &self,
-        work: impl FnMut(&mut Transaction) -> Result<T, Error>,
+        work: impl FnMut(&mut Transaction) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
-        Ok(self.app.vault.documents.transact(work)?)
+        self.app.vault.documents.transact_as(work)
+    }
+
+    /// Who asks, so that one caller's requests are told from another's.
+    pub(crate) fn caller_id(&self) -> &str {
+        self.caller.id()
+    }
+
+    /// The requests with a key of their own that are under way.
+    pub(crate) fn under_way(&self) -> &Arc<UnderWay> {
+        &self.app.under_way
+    }
+
+    /// Forgets answers that were kept for repeated requests long enough, at most `limit` of them.
+    /// Returns how many.
+    pub(crate) fn forget_answers(&self, limit: usize) -> Result<usize, Problem> {
+        let db = self.app.vault.documents.database();
+        Ok(idempotency::expire_step(db, limit)?)
     }
 }
 

@@ -44,8 +44,20 @@ pub(crate) struct ProblemDocument {
     header: Option<String>,
     /// The limit that was exceeded.
     limit: Option<u64>,
-    /// The id that is taken.
+    /// The id that is taken, or that of the other document.
     id: Option<String>,
+    /// Which index of the collection.
+    index_name: Option<String>,
+    /// The values that another document has in a unique index.
+    #[schema(value_type = Option<Object>)]
+    key: (),
+    /// The path in the document, or the place as a JSON pointer, that cannot be changed or indexed.
+    path: Option<String>,
+    /// How a document does not satisfy the schema; at most 20 places.
+    violations: Option<Vec<ViolationDocument>>,
+    /// The ids of documents that do not satisfy a new schema; at most 20.
+    #[schema(value_type = Option<Vec<Value>>)]
+    ids: (),
     /// How many documents were inserted before the request ended.
     inserted: Option<u64>,
     /// How many lines could not be inserted.
@@ -64,6 +76,18 @@ pub(crate) struct ProblemDocument {
     known: Option<Vec<String>>,
     /// What the store is to be a copy of.
     of: Option<String>,
+}
+
+/// One way in which a document does not satisfy a schema.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Violation)]
+pub(crate) struct ViolationDocument {
+    /// Where in the document, as a JSON pointer.
+    at: String,
+    /// What in the schema, as a JSON pointer.
+    schema: String,
+    /// What is wrong.
+    message: String,
 }
 
 const OF_ALL: &[Kind] = &[
@@ -86,6 +110,9 @@ const OF_READS: &[Kind] = &[
     Kind::NoSuchCollection,
     Kind::NoSuchDocument,
     Kind::NoSuchIndex,
+    Kind::NoSuchSchema,
+    Kind::InvalidHeader,
+    Kind::PreconditionFailed,
     Kind::NotAcceptable,
     Kind::Damaged,
     Kind::Busy,
@@ -121,17 +148,34 @@ const OF_WRITES: &[Kind] = &[
     Kind::InvalidJson,
     Kind::InvalidDocument,
     Kind::InvalidIndex,
+    Kind::InvalidBody,
+    Kind::InvalidHeader,
+    Kind::InvalidFilter,
+    Kind::InvalidSort,
+    Kind::InvalidUpdate,
+    Kind::InvalidSchema,
     Kind::IdChanged,
     Kind::ForeignOrigin,
     Kind::NoSuchCollection,
     Kind::NoSuchDocument,
     Kind::NoSuchIndex,
+    Kind::NoSuchSchema,
     Kind::NotAcceptable,
     Kind::RequestTimeout,
     Kind::DuplicateId,
     Kind::DuplicateKey,
     Kind::IndexExists,
+    Kind::CollectionExists,
+    Kind::SchemaConflict,
+    Kind::PatchTestFailed,
+    Kind::IdempotencyUnderWay,
     Kind::Conflict,
+    Kind::PreconditionFailed,
+    Kind::PreconditionRequired,
+    Kind::SchemaViolation,
+    Kind::DocumentRefused,
+    Kind::UpdateRefused,
+    Kind::IdempotencyMismatch,
     Kind::BodyTooLarge,
     Kind::DocumentTooLarge,
     Kind::TransactionTooLarge,

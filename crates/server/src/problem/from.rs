@@ -5,11 +5,13 @@ use hyper::StatusCode;
 use nexusbase_db::{CommitError, Error as DbError, WriteError};
 use nexusbase_documents::error::ParseErrorKind;
 use nexusbase_documents::store::idempotency::IdempotencyError;
-use nexusbase_documents::store::{ChangeError, ChangesError, NameError};
+use nexusbase_documents::store::{ChangesError, NameError};
 use nexusbase_documents::{
     DocumentError, Error, FilterError, IdError, ParseError, ProjectionError, SortError, ValueError,
 };
+use serde_json::Value;
 
+use super::change::{of_change, of_schema, violated};
 use super::{Kind, Problem};
 use crate::auth::KeyError;
 
@@ -26,27 +28,39 @@ pub(crate) fn of_error(error: &Error) -> Problem {
         }
         Error::IdChanged { .. } => Problem::new(Kind::IdChanged, text).with("at", "/_id"),
         Error::KeyTooLarge { path, limit, .. } => {
-            let problem = Problem::new(Kind::InvalidDocument, text).with("limit", *limit);
+            // An _id is too long whatever the collection; other values are for an index.
+            let kind = if path == "_id" {
+                Kind::InvalidDocument
+            } else {
+                Kind::DocumentRefused
+            };
+            let problem = Problem::new(kind, text).with("limit", *limit);
             problem.with("path", path.as_str())
         }
         Error::ParallelArrays { index } => {
-            Problem::new(Kind::InvalidDocument, text).with("index", index.as_str())
+            Problem::new(Kind::DocumentRefused, text).with("index_name", index.as_str())
         }
         Error::IndexPath { .. } => Problem::new(Kind::InvalidIndex, text).parameter("index"),
         Error::IndexSpec { index, .. } => {
-            Problem::new(Kind::InvalidIndex, text).with("index", index.as_str())
+            Problem::new(Kind::InvalidIndex, text).with("index_name", index.as_str())
         }
         Error::TooManyIndexes { limit, .. } => {
             Problem::new(Kind::InvalidIndex, text).with("limit", *limit)
         }
         Error::IndexExists { index, .. } => {
-            Problem::new(Kind::IndexExists, text).with("index", index.as_str())
+            Problem::new(Kind::IndexExists, text).with("index_name", index.as_str())
         }
-        Error::DuplicateKey { index, id, .. } => Problem::new(Kind::DuplicateKey, text)
-            .with("index", index.as_str())
+        Error::DuplicateKey {
+            index, values, id, ..
+        } => Problem::new(Kind::DuplicateKey, text)
+            .with("index_name", index.as_str())
+            .with(
+                "key",
+                serde_json::from_str::<Value>(values).unwrap_or_default(),
+            )
             .with("id", id.as_str()),
         Error::DuplicateKeys { index, .. } => {
-            Problem::new(Kind::DuplicateKey, text).with("index", index.as_str())
+            Problem::new(Kind::DuplicateKey, text).with("index_name", index.as_str())
         }
         Error::NoSuchIndex { .. } => Problem::new(Kind::NoSuchIndex, text),
         Error::Filter(e) => of_filter(e),
@@ -72,18 +86,20 @@ pub(crate) fn of_error(error: &Error) -> Problem {
         Error::Cursor(_) => Problem::new(Kind::InvalidCursor, text).parameter("cursor"),
         Error::Pipeline(e) => super::pipeline::refused(e),
         Error::Aggregate(e) => super::pipeline::stopped(e),
-        Error::Precondition { .. } | Error::CollectionExists { .. } => {
-            Problem::new(Kind::PreconditionFailed, text)
+        Error::Precondition { current, .. } => {
+            let etag = current.map(|revision| format!("\"{revision}\""));
+            Problem::new(Kind::PreconditionFailed, text).with("etag", etag)
         }
-        Error::Change(ChangeError::TooLarge { .. }) => {
-            Problem::new(Kind::TransactionTooLarge, text)
-        }
-        Error::Change(_) | Error::SchemaRefused(_) => Problem::new(Kind::InvalidBody, text),
-        Error::Schema { .. } => Problem::new(Kind::InvalidDocument, text),
+        Error::CollectionExists { .. } => Problem::new(Kind::CollectionExists, text),
+        Error::Change(e) => of_change(e),
+        Error::SchemaRefused(e) => of_schema(e),
+        Error::Schema { violations, .. } => violated(violations, text),
         Error::Idempotency(IdempotencyError::Damaged)
         | Error::Changes(ChangesError::Damaged { .. })
         | Error::Damaged { .. } => damaged(&text),
-        Error::Idempotency(_) => Problem::new(Kind::InvalidHeader, text),
+        Error::Idempotency(_) => {
+            Problem::new(Kind::InvalidHeader, text).with("header", "idempotency-key")
+        }
         Error::Changes(_) => Problem::new(Kind::InvalidCursor, text),
         Error::Database(e) => of_database(e),
     }
@@ -92,6 +108,12 @@ pub(crate) fn of_error(error: &Error) -> Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         of_error(&error)
+    }
+}
+
+impl From<CommitError> for Problem {
+    fn from(error: CommitError) -> Self {
+        of_commit(&error)
     }
 }
 
@@ -133,7 +155,7 @@ impl From<ValueError> for Problem {
     }
 }
 
-fn of_document(error: &DocumentError) -> Problem {
+pub(super) fn of_document(error: &DocumentError) -> Problem {
     let kind = match error {
         DocumentError::TooLarge { .. } => Kind::DocumentTooLarge,
         DocumentError::Id(e) => return of_id(e),
@@ -149,7 +171,7 @@ fn of_document(error: &DocumentError) -> Problem {
     }
 }
 
-fn of_id(error: &IdError) -> Problem {
+pub(super) fn of_id(error: &IdError) -> Problem {
     let problem = Problem::new(Kind::InvalidId, error.to_string());
     match error {
         IdError::Type { .. } => problem.with("at", "/_id"),
@@ -158,12 +180,12 @@ fn of_id(error: &IdError) -> Problem {
     }
 }
 
-fn of_filter(error: &FilterError) -> Problem {
+pub(super) fn of_filter(error: &FilterError) -> Problem {
     let problem = Problem::new(Kind::InvalidFilter, error.to_string()).parameter("filter");
     problem.with("at", super::pipeline::in_filter(error))
 }
 
-fn of_value(error: &ValueError) -> Problem {
+pub(super) fn of_value(error: &ValueError) -> Problem {
     match error {
         ValueError::TooDeep => Problem::new(Kind::InvalidDocument, error.to_string()),
         ValueError::Damaged(_) => damaged(&error.to_string()),

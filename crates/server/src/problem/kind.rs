@@ -49,6 +49,8 @@ kinds! {
     InvalidPipeline, BAD_REQUEST, "invalid-pipeline", "The pipeline is not acceptable";
     InvalidCursor, BAD_REQUEST, "invalid-cursor", "The cursor does not fit";
     InvalidIndex, BAD_REQUEST, "invalid-index", "There can be no such index";
+    InvalidUpdate, BAD_REQUEST, "invalid-update", "The update or patch is not acceptable";
+    InvalidSchema, BAD_REQUEST, "invalid-schema", "The schema cannot be used";
     IdChanged, BAD_REQUEST, "id-changed", "The document has another id than the URL";
     Unauthorized, UNAUTHORIZED, "unauthorized", "A valid key is needed";
     Forbidden, FORBIDDEN, "forbidden", "The key does not allow that";
@@ -57,6 +59,7 @@ kinds! {
     NoSuchRoute, NOT_FOUND, "no-such-route", "There is nothing at this URL";
     NoSuchCollection, NOT_FOUND, "no-such-collection", "There is no such collection";
     NoSuchDocument, NOT_FOUND, "no-such-document", "There is no such document";
+    NoSuchSchema, NOT_FOUND, "no-such-schema", "The collection has no schema";
     NoSuchIndex, NOT_FOUND, "no-such-index", "There is no such index";
     NoSuchStore, NOT_FOUND, "no-such-store", "There is no such store";
     NoSuchKey, NOT_FOUND, "no-such-key", "There is no such key";
@@ -67,6 +70,11 @@ kinds! {
     RequestTimeout, REQUEST_TIMEOUT, "request-timeout", "The request came too slowly";
     DuplicateId, CONFLICT, "duplicate-id", "A document with this id exists";
     DuplicateKey, CONFLICT, "duplicate-key", "Another document has the same values in a unique index";
+    PatchTestFailed, CONFLICT, "patch-test-failed", "A test of the patch failed";
+    CollectionExists, CONFLICT, "collection-exists", "A collection of this name exists";
+    SchemaConflict, CONFLICT, "schema-conflict", "Stored documents do not satisfy the schema";
+    IdempotencyUnderWay, CONFLICT, "idempotency-under-way",
+        "A request with the same key is under way";
     IndexExists, CONFLICT, "index-exists", "Another index of this name exists";
     StoreExists, CONFLICT, "store-exists", "A store of this name exists";
     VersionExists, CONFLICT, "version-exists", "A version of this name exists";
@@ -74,6 +82,8 @@ kinds! {
     TooManyApiKeys, CONFLICT, "too-many-api-keys", "There are too many API keys";
     UnfinishedCopy, CONFLICT, "unfinished-copy", "The store is a copy that was interrupted";
     PreconditionFailed, PRECONDITION_FAILED, "precondition-failed", "It is not as was expected";
+    PreconditionRequired, PRECONDITION_REQUIRED, "precondition-required",
+        "The collection demands a condition";
     Conflict, CONFLICT, "conflict", "Others changed the same data again and again";
     BodyTooLarge, PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large";
     DocumentTooLarge, PAYLOAD_TOO_LARGE, "document-too-large", "The document is too large";
@@ -82,6 +92,13 @@ kinds! {
         "A key, a value or a batch is too large";
     PipelineFailed, UNPROCESSABLE_ENTITY, "pipeline-failed", "The pipeline stopped while it ran";
     AnswerTooLarge, UNPROCESSABLE_ENTITY, "answer-too-large", "The answer is too large";
+    SchemaViolation, UNPROCESSABLE_ENTITY, "schema-violation",
+        "The document does not satisfy the schema";
+    DocumentRefused, UNPROCESSABLE_ENTITY, "document-refused",
+        "An index does not take the document";
+    UpdateRefused, UNPROCESSABLE_ENTITY, "update-refused", "The document cannot be changed so";
+    IdempotencyMismatch, UNPROCESSABLE_ENTITY, "idempotency-mismatch",
+        "The key was used for another request";
     Unsupported, UNPROCESSABLE_ENTITY, "unsupported", "The store's engine cannot do that";
     UnsupportedMediaType, UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type",
         "The body's type is not supported";
@@ -104,7 +121,9 @@ impl Kind {
     /// When to come again, where that helps.
     pub(crate) const fn retry_after_seconds(self) -> Option<u16> {
         match self {
-            Self::Busy | Self::Conflict | Self::TooManyRequests => Some(1),
+            Self::Busy | Self::Conflict | Self::IdempotencyUnderWay | Self::TooManyRequests => {
+                Some(1)
+            }
             Self::DatabaseStopped | Self::DiskFull | Self::StoresClosed | Self::Stopping => {
                 Some(30)
             }

@@ -129,7 +129,7 @@ fn a_line_that_no_index_can_hold_leaves_nothing() {
     assert_eq!(answer["failures"][1]["line"], 4);
     assert_eq!(count(&server), 2);
     let lines = format!("{{\"_id\": 5}}\n{{\"_id\": 6, \"v\": \"{long}\"}}\n{{\"_id\": 7}}\n");
-    let problem = server.lines(URL, &lines).problem(400, "invalid-document");
+    let problem = server.lines(URL, &lines).problem(422, "document-refused");
     assert_eq!(
         (&problem["line"], &problem["inserted"]),
         (&json!(2), &json!(1))

@@ -1,8 +1,16 @@
 //! Collections, indexes, health, metrics, request ids.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::running::Running;
+
+fn described(name: &str, indexes: &Value) -> Value {
+    json!({"name": name, "indexes": indexes, "has_schema": false, "require_conditions": false})
+}
+
+fn empty(name: &str) -> Value {
+    described(name, &json!([]))
+}
 
 #[test]
 fn collections_come_and_go() {
@@ -24,7 +32,7 @@ fn collections_come_and_go() {
         .delete("/collections/b/documents/x")
         .problem(404, "no-such-collection");
     let reply = server.request("PUT", "/collections/b", &[], b"");
-    assert_eq!(reply.expect(201), json!({"name": "b", "indexes": []}));
+    assert_eq!(reply.expect(201), empty("b"));
     assert_eq!(reply.header("location"), "/collections/b");
     server
         .request("PUT", "/collections/b", &[], b"")
@@ -41,10 +49,7 @@ fn collections_come_and_go() {
     server
         .delete("/collections/a")
         .problem(404, "no-such-collection");
-    assert_eq!(
-        server.get("/collections/b").expect(200),
-        json!({"name": "b", "indexes": []})
-    );
+    assert_eq!(server.get("/collections/b").expect(200), empty("b"));
 }
 
 #[test]
@@ -67,7 +72,7 @@ fn indexes_come_and_go() {
     }
     assert_eq!(put("/collections/c/indexes/a.b").expect(200), index);
     let collection = server.get("/collections/c").expect(200);
-    assert_eq!(collection, json!({"name": "c", "indexes": [index]}));
+    assert_eq!(collection, described("c", &json!([index])));
     for bad in ["_id", "a..b", "$a", "."] {
         let path = format!("/collections/c/indexes/{}", bad.replace('$', "%24"));
         if bad != "." {
