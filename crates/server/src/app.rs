@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware;
 use hyper::header;
-use nexusbase_io::Clock;
+use nexusbase_io::{Clock, Random};
 use tokio::sync::{Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -23,10 +23,11 @@ use crate::metrics::{Metrics, Places};
 use crate::observe::RequestIds;
 use crate::problem::{Kind, Problem};
 use crate::server::Service;
+use crate::transactions::{self, Table};
 use crate::writes::UnderWay;
 use crate::{
-    aggregate, collections, count, docs_page, encode, find, guard, health, indexes, insert, keys,
-    observe, openapi, problem, schema, stores, unread, writes,
+    aggregate, changes, collections, count, docs_page, encode, find, guard, health, indexes,
+    insert, keys, observe, openapi, problem, schema, stores, unread, writes,
 };
 
 /// All bodies in memory together take this many times the limit of one.
@@ -57,6 +58,10 @@ pub(crate) struct App {
     pub(crate) bodies: Arc<Semaphore>,
     /// A place for each stream of events that may be open.
     pub(crate) streams: Arc<Semaphore>,
+    /// Transactions that are worked on over several requests, and a place for each.
+    pub(crate) transactions: Arc<Table>,
+    pub(crate) transaction_places: Arc<Semaphore>,
+    pub(crate) random: Arc<dyn Random>,
     /// The turn of who changes what a store was told: looking and changing are two steps.
     pub(crate) options_turn: Arc<Semaphore>,
     /// The requests with a key of their own that are under way.
@@ -81,11 +86,18 @@ impl App {
         let operations = Places::new(operations);
         let bodies = Places::new(bodies);
         let streams = Places::new(streams);
+        let transactions = limits.open_transactions.min(Semaphore::MAX_PERMITS);
+        let transactions = Places::new(transactions);
+        let places = [&operations, &streams, &bodies, &transactions];
+        let metrics = Metrics::new(db, places, limits.connections);
         Ok(Arc::new(Self {
             vault,
             auth,
             clock: Arc::clone(&db.env().clock),
-            metrics: Metrics::new(db, [&operations, &streams, &bodies], limits.connections),
+            transactions: Arc::new(Table::new(metrics.transactions())),
+            transaction_places: transactions.places,
+            random: Arc::clone(&db.env().random),
+            metrics,
             ids: RequestIds::new(db.env())?,
             address,
             allow_remote: config.allow_remote,
@@ -126,6 +138,8 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
             indexes::create_named,
             indexes::remove
         ))
+        .merge(changes::routes())
+        .merge(transactions::routes())
         .merge(stores::routes())
         .merge(keys::routes())
         .routes(routes!(health::health))

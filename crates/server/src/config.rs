@@ -73,6 +73,9 @@ pub struct Limits {
     /// Streams of events that are open at one time; each is one of the connections. Default: 256.
     /// More than that are asked to come again.
     pub event_streams: usize,
+    /// Transactions that are open over several requests at one time. Default: 64. More than that are
+    /// asked to come again.
+    pub open_transactions: usize,
     /// Requests per second of one key, or of one address where nobody is told apart, if nothing
     /// else is said about the key. Default: 0, which is any number: how much is too much is known
     /// only to who has given the keys away, and the work that is under way is bounded anyway.
@@ -111,6 +114,7 @@ impl Default for Limits {
             concurrent_operations: 256,
             connections: 1024,
             event_streams: 256,
+            open_transactions: 64,
             requests_per_second: 0,
             burst: 0,
             refusals_per_second: 10,
@@ -149,6 +153,7 @@ impl Limits {
             ("concurrent_operations", self.concurrent_operations),
             ("connections", self.connections),
             ("event_streams", self.event_streams),
+            ("open_transactions", self.open_transactions),
         ];
         if self.request_timeout.is_zero() {
             return Err(ServeError::ZeroLimit("request_timeout"));

@@ -44,6 +44,7 @@ mod aggregate;
 mod app;
 mod auth;
 mod background;
+mod changes;
 mod collections;
 mod conditions;
 mod config;
@@ -77,6 +78,7 @@ mod split;
 mod stores;
 mod stream;
 mod tls;
+mod transactions;
 mod unread;
 mod writes;
 

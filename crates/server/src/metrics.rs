@@ -25,6 +25,7 @@ use prometheus_client::registry::Registry;
 use crate::app::App;
 use crate::openapi::MetricsProblems;
 use crate::problem::{Kind, Problem};
+use crate::transactions::Ended;
 
 pub(crate) use places::Places;
 
@@ -46,6 +47,24 @@ pub(crate) struct Metrics {
     waiting: Gauge,
     traffic: Traffic,
     handshake_failures: Family<FailureLabels, Counter>,
+    transactions: Transactions,
+}
+
+/// Transactions that have ended.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Transactions(Family<OutcomeLabels, Counter>);
+
+impl Transactions {
+    /// Counts one that has ended so.
+    pub(crate) fn ended(&self, how: Ended) {
+        let outcome = how.as_str();
+        self.0.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
 }
 
 /// Bytes that came and went on connections.
@@ -100,10 +119,10 @@ struct RouteLabels {
 
 impl Metrics {
     /// The figures about a database and a service with these places: for operations, streams of
-    /// events, pieces of bodies, and connections.
+    /// events, pieces of bodies, open transactions, and connections.
     pub(crate) fn new(
         db: &Database,
-        [operations, streams, bodies]: [&Places; 3],
+        [operations, streams, bodies, transactions]: [&Places; 4],
         connections_limit: usize,
     ) -> Self {
         let histogram = (|| Histogram::new(LATENCY_SECONDS)) as fn() -> Histogram;
@@ -117,14 +136,26 @@ impl Metrics {
             waiting: Gauge::default(),
             traffic: Traffic::default(),
             handshake_failures: Family::default(),
+            transactions: Transactions::default(),
         };
         for failure in HandshakeFailure::ALL {
             // So that the first one is seen as a step from zero.
             drop(metrics.handshake_failures.get_or_create(&failure.labels()));
         }
+        for outcome in Ended::ALL.map(Ended::as_str) {
+            let labels = OutcomeLabels { outcome };
+            drop(metrics.transactions.0.get_or_create(&labels));
+        }
         metrics.register();
         let registry = &mut metrics.registry;
-        places::register(registry, operations, streams, bodies, connections_limit);
+        places::register(
+            registry,
+            operations,
+            streams,
+            bodies,
+            transactions,
+            connections_limit,
+        );
         registry.register_collector(Box::new(database::Figures(db.clone())));
         metrics
     }
@@ -153,6 +184,11 @@ impl Metrics {
             "http_sent_bytes",
             "Bytes that went on connections, with what TLS adds",
             self.traffic.sent.clone(),
+        );
+        registry.register(
+            "transactions_ended",
+            "Transactions over several requests that have ended",
+            self.transactions.0.clone(),
         );
         registry.register(
             "tls_handshake_failures",
@@ -215,6 +251,11 @@ impl Metrics {
         self.handshake_failures
             .get_or_create(&failure.labels())
             .inc();
+    }
+
+    /// What counts how transactions end.
+    pub(crate) fn transactions(&self) -> Transactions {
+        self.transactions.clone()
     }
 
     /// What a connection counts its bytes by.

@@ -26,9 +26,9 @@ use crate::negotiate::{Media, Wanted, text};
 use crate::observe::described;
 
 pub(crate) use problems::{
-    ApiKeyReadProblems, ApiKeyWriteProblems, HealthProblems, MetricsProblems, QueryProblems,
-    ReadProblems, ReadyProblems, ServiceProblems, StoreReadProblems, StoreWriteProblems,
-    WriteProblems,
+    ApiKeyReadProblems, ApiKeyWriteProblems, ChangesProblems, HealthProblems, MetricsProblems,
+    QueryProblems, ReadProblems, ReadyProblems, ServiceProblems, StoreReadProblems,
+    StoreWriteProblems, TransactionProblems, WriteProblems,
 };
 pub(crate) use schemas::{
     ApiKeyParameter, CollectionParameter, Document, Documents, Explain, FindParameters,
@@ -78,6 +78,8 @@ const SCHEMES: [&str; 2] = ["apiKey", "bearer"];
         (name = "documents", description = "Documents of a collection."),
         (name = "collections", description = "Collections."),
         (name = "indexes", description = "Indexes of a collection."),
+        (name = "transactions", description = "Several operations as one."),
+        (name = "changes", description = "What happens to documents and collections."),
         (name = "stores", description = "Key-value stores, and the engines that keep them."),
         (name = "keys", description = "Keys and values of a store."),
         (name = "versions", description = "States of a store that can be gone back to."),

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::auth::{Change, Level, Models, Permit};
+use crate::auth::{Change, Level, Models, Permit, Read};
 use crate::observe::Deadline;
 use crate::problem::{Kind, Problem};
 
@@ -77,6 +77,15 @@ pub(crate) async fn read<L: Level, T: Send + 'static>(
     work: impl FnOnce(&Models, &Progress) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     run(permit.into_models(), deadline, Access::Read, work).await
+}
+
+/// Runs operations of a transaction, which look up by themselves what the caller's role allows.
+pub(crate) async fn transact<T: Send + 'static>(
+    permit: Permit<Read>,
+    deadline: Deadline,
+    work: impl FnOnce(&Models, &Progress) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    run(permit.into_models(), deadline, Access::Write, work).await
 }
 
 /// Runs an operation that may change something.

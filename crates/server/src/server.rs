@@ -14,6 +14,7 @@ use crate::background::Background;
 use crate::config::{ServeError, ServerConfig};
 use crate::listen;
 use crate::tls::Certificates;
+use crate::transactions;
 
 /// What is served.
 #[derive(Clone, Debug)]
@@ -80,7 +81,10 @@ impl Server {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ServeError> {
         let background = Background::start(&self.app)?;
+        let sweeping = tokio::spawn(transactions::sweep(Arc::clone(&self.app)));
         listen::serve(self.listener, &self.app, self.certificates, shutdown).await;
+        // It ends by itself when the server stops.
+        drop(sweeping.await);
         background.stop().await;
         Ok(())
     }

@@ -38,6 +38,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(crate) use body::{JsonBody, present};
+pub(crate) use events::HEARTBEAT;
 
 use crate::app::App;
 use crate::problem::{Kind, Problem};

@@ -107,18 +107,17 @@ impl Session {
         Ok(done?)
     }
 
-    /// Commits everything or nothing, and waits until it is visible and durable. A conflict is not
-    /// tried again: what the client has read is no longer so.
+    /// Commits everything or nothing, waits until it is visible and durable, and returns the commit.
+    /// A conflict is not tried again: what the client has read is no longer so.
     ///
     /// # Errors
     /// [`SessionError::Failed`] after an operation that failed, or why the commit did not happen.
-    pub fn commit(self) -> Result<(), SessionError> {
+    pub fn commit(self) -> Result<nexusbase_db::Index, SessionError> {
         if self.failed {
             return Err(SessionError::Failed);
         }
         let committed = self.tx.commit().and_then(|handle| handle.wait());
-        committed.map_err(|error| Error::Database(DbError::Commit(error)))?;
-        Ok(())
+        Ok(committed.map_err(|error| Error::Database(DbError::Commit(error)))?)
     }
 
     /// Forgets everything that was done in it.

@@ -145,6 +145,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "streams of events at once",
     ),
     setting(
+        "limits.open_transactions",
+        Kind::Number,
+        "transactions over several requests at once",
+    ),
+    setting(
         "limits.requests_per_second",
         Kind::Number,
         "requests of one key, 0 for any number",
@@ -289,6 +294,7 @@ impl Values {
             concurrent_operations: self.number("limits.concurrent_operations")?,
             connections: self.number("limits.connections")?,
             event_streams: self.number("limits.event_streams")?,
+            open_transactions: self.number("limits.open_transactions")?,
             requests_per_second: self.rate("limits.requests_per_second")?,
             burst: self.rate("limits.burst")?,
             refusals_per_second: self.rate("limits.refusals_per_second")?,
@@ -447,6 +453,10 @@ fn defaults() -> Vec<(&'static str, String)> {
         ),
         ("limits.connections", limits.connections.to_string()),
         ("limits.event_streams", limits.event_streams.to_string()),
+        (
+            "limits.open_transactions",
+            limits.open_transactions.to_string(),
+        ),
         (
             "limits.requests_per_second",
             limits.requests_per_second.to_string(),

@@ -52,6 +52,7 @@ fn settings_come_from_four_sources_and_the_later_wins() {
         ("limits.body_bytes", "1000", "# file "),
         ("limits.connections", "1024", "# default"),
         ("limits.event_streams", "256", "# default"),
+        ("limits.open_transactions", "64", "# default"),
         ("log_format", "\"text\"", "# default"),
         ("slow_query_ms", "1000", "# default"),
         ("cors.origins", "\"\"", "# default"),

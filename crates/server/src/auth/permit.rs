@@ -8,12 +8,15 @@
 use std::marker::PhantomData;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use hyper::http::request::Parts;
 use nexusbase_db::Transaction;
+use nexusbase_documents::filter::Filter;
 use nexusbase_documents::store::{
-    Built, Collection, CollectionInfo, Expired, UnfinishedIndex, idempotency,
+    Built, Changes, Collection, CollectionInfo, Expired, Position, Session, UnfinishedIndex,
+    idempotency,
 };
 use nexusbase_documents::{Documents, Error};
 use nexusbase_kv::{
@@ -23,13 +26,14 @@ use nexusbase_kv::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::record::Role;
-use super::{App, Caller, Keyring};
+use super::{App, Caller, KeyError, Keyring};
 use crate::config::Limits;
 use crate::metrics::Present;
 use crate::operation::busy;
 use crate::problem::{Kind, Problem};
 use crate::query::percent_text;
 use crate::server::Service;
+use crate::transactions::Table;
 use crate::writes::UnderWay;
 
 /// The models, locked away.
@@ -245,6 +249,74 @@ impl Models {
     pub(crate) fn forget_answers(&self, limit: usize) -> Result<usize, Problem> {
         let db = self.app.vault.documents.database();
         Ok(idempotency::expire_step(db, limit)?)
+    }
+}
+
+/// Transactions over several requests, and changes.
+impl Models {
+    /// Refuses a caller that may only read.
+    pub(crate) fn check_may_write(&self) -> Result<(), Problem> {
+        if self.caller.role() >= Role::Write {
+            return Ok(());
+        }
+        let needed = Role::Write.as_str();
+        let detail =
+            format!("this needs a key with the role {needed}, and the one that came reads");
+        Err(Problem::new(Kind::Forbidden, detail).with("role", needed))
+    }
+
+    /// Begins a transaction; what is done in it is done on collections that the caller has got.
+    pub(crate) fn begin(&self) -> Session {
+        self.app.vault.documents.begin()
+    }
+
+    /// Whose transactions these are.
+    pub(crate) fn owner(&self) -> String {
+        self.caller.id().to_owned()
+    }
+
+    pub(crate) fn transactions(&self) -> &Arc<Table> {
+        &self.app.transactions
+    }
+
+    /// A place among the open transactions.
+    pub(crate) fn transaction_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let place = Arc::clone(&self.app.transaction_places).try_acquire_owned();
+        place.map_err(|_| busy("too many transactions are open"))
+    }
+
+    /// An id that nobody can guess: 128 random bits.
+    pub(crate) fn new_transaction_id(&self) -> Result<String, Problem> {
+        let mut bytes = [0; 16];
+        self.app.random.fill(&mut bytes).map_err(KeyError::from)?;
+        Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+    }
+
+    /// What happens to a collection, or to all; of all, those that the caller may not know of are
+    /// among them: see [`Models::covers_collection`].
+    pub(crate) fn changes(
+        &self,
+        collection: Option<&str>,
+        since: Option<Position>,
+        filter: Option<Filter>,
+    ) -> Result<Changes, Problem> {
+        Ok(match collection {
+            Some(name) => self.collection(name)?.changes(since, filter)?,
+            None => self.app.vault.documents.changes(since, filter)?,
+        })
+    }
+
+    pub(crate) fn covers_collection(&self, name: &str) -> bool {
+        self.caller.covers_collection(name)
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.app.limits
+    }
+
+    /// The stopwatch.
+    pub(crate) fn monotonic(&self) -> Duration {
+        self.app.clock.monotonic()
     }
 }
 

@@ -59,6 +59,7 @@ pub(super) fn register(
     operations: &Places,
     streams: &Places,
     bodies: &Places,
+    transactions: &Places,
     connections_limit: usize,
 ) {
     let piece = BODY_PIECE_BYTES;
@@ -73,6 +74,12 @@ pub(super) fn register(
             "event_streams",
             "Streams of events that are open",
             streams,
+            1,
+        ),
+        (
+            "transactions_open",
+            "Transactions that are open over several requests",
+            transactions,
             1,
         ),
         (
@@ -99,6 +106,11 @@ pub(super) fn register(
             "event_streams_limit",
             "How many streams of events may be open",
             streams.total,
+        ),
+        (
+            "transactions_open_limit",
+            "How many transactions may be open",
+            transactions.total,
         ),
         (
             "bodies_memory_limit_bytes",

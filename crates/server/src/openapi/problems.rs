@@ -74,6 +74,12 @@ pub(crate) struct ProblemDocument {
     capability: Option<String>,
     /// The names that are known.
     known: Option<Vec<String>>,
+    /// How a transaction has ended.
+    reason: Option<String>,
+    /// Whether the same may work when it is tried again from the start.
+    retryable: Option<bool>,
+    /// The oldest position that changes can be asked for from.
+    oldest: Option<String>,
     /// What the store is to be a copy of.
     of: Option<String>,
 }
@@ -188,6 +194,49 @@ const OF_WRITES: &[Kind] = &[
     Kind::OutcomeUnknown,
     Kind::DiskFull,
 ];
+const OF_TRANSACTIONS: &[Kind] = &[
+    Kind::InvalidBody,
+    Kind::InvalidFilter,
+    Kind::InvalidSort,
+    Kind::InvalidFields,
+    Kind::InvalidName,
+    Kind::InvalidId,
+    Kind::InvalidJson,
+    Kind::InvalidDocument,
+    Kind::IdChanged,
+    Kind::ForeignOrigin,
+    Kind::NoSuchTransaction,
+    Kind::NotAcceptable,
+    Kind::RequestTimeout,
+    Kind::DuplicateId,
+    Kind::DuplicateKey,
+    Kind::Conflict,
+    Kind::TransactionInUse,
+    Kind::TransactionEnded,
+    Kind::PreconditionFailed,
+    Kind::BodyTooLarge,
+    Kind::DocumentTooLarge,
+    Kind::TransactionTooLarge,
+    Kind::UnsupportedMediaType,
+    Kind::UnsupportedEncoding,
+    Kind::Damaged,
+    Kind::Busy,
+    Kind::Stopping,
+    Kind::DatabaseStopped,
+    Kind::OutcomeUnknown,
+    Kind::DiskFull,
+];
+const OF_CHANGES: &[Kind] = &[
+    Kind::InvalidHeader,
+    Kind::InvalidName,
+    Kind::InvalidFilter,
+    Kind::InvalidCursor,
+    Kind::NotAcceptable,
+    Kind::HistoryGone,
+    Kind::Damaged,
+    Kind::Busy,
+    Kind::Timeout,
+];
 const OF_STORE_READS: &[Kind] = &[
     Kind::InvalidHeader,
     Kind::InvalidName,
@@ -264,6 +313,8 @@ const READY: Group = ("Ready", false, &[Kind::DatabaseStopped, Kind::Stopping]);
 const READ: Group = ("Read", true, OF_READS);
 const QUERY: Group = ("Query", true, OF_QUERIES);
 const WRITE: Group = ("Write", true, OF_WRITES);
+const TRANSACTION: Group = ("Transaction", true, OF_TRANSACTIONS);
+const CHANGES: Group = ("Changes", true, OF_CHANGES);
 const STORE_READ: Group = ("StoreRead", true, OF_STORE_READS);
 const STORE_WRITE: Group = ("StoreWrite", true, OF_STORE_WRITES);
 const METRICS: Group = ("Metrics", true, &[]);
@@ -291,6 +342,8 @@ responses_of! {
     ReadProblems, READ, "What a request that changes nothing can answer.";
     QueryProblems, QUERY, "What a question in a body can answer.";
     WriteProblems, WRITE, "What a request that changes something can answer.";
+    TransactionProblems, TRANSACTION, "What a request about a transaction can answer.";
+    ChangesProblems, CHANGES, "What a request for changes can answer.";
     StoreReadProblems, STORE_READ, "What a request that changes nothing in a store can answer.";
     StoreWriteProblems, STORE_WRITE, "What a request that changes something in a store can answer.";
     ApiKeyReadProblems, API_KEY_READ, "What a request that shows keys can answer.";
@@ -307,6 +360,8 @@ pub(super) fn components() -> Responses {
         READ,
         QUERY,
         WRITE,
+        TRANSACTION,
+        CHANGES,
         STORE_READ,
         STORE_WRITE,
         API_KEY_READ,

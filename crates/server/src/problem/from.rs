@@ -100,7 +100,15 @@ pub(crate) fn of_error(error: &Error) -> Problem {
         Error::Idempotency(_) => {
             Problem::new(Kind::InvalidHeader, text).with("header", "idempotency-key")
         }
-        Error::Changes(_) => Problem::new(Kind::InvalidCursor, text),
+        Error::Changes(ChangesError::HistoryGone { oldest, .. }) => {
+            Problem::new(Kind::HistoryGone, text).with("oldest", oldest.to_string())
+        }
+        Error::Changes(ChangesError::Ahead { .. }) => {
+            Problem::new(Kind::InvalidCursor, text).parameter("since")
+        }
+        Error::Changes(ChangesError::TextFilter) => {
+            Problem::new(Kind::InvalidFilter, text).parameter("filter")
+        }
         Error::Database(e) => of_database(e),
     }
 }

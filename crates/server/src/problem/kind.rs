@@ -65,6 +65,7 @@ kinds! {
     NoSuchKey, NOT_FOUND, "no-such-key", "There is no such key";
     NoSuchVersion, NOT_FOUND, "no-such-version", "There is no such version";
     NoSuchApiKey, NOT_FOUND, "no-such-api-key", "There is no such API key";
+    NoSuchTransaction, NOT_FOUND, "no-such-transaction", "There is no such transaction";
     MethodNotAllowed, METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here";
     NotAcceptable, NOT_ACCEPTABLE, "not-acceptable", "None of the accepted formats is offered";
     RequestTimeout, REQUEST_TIMEOUT, "request-timeout", "The request came too slowly";
@@ -80,6 +81,10 @@ kinds! {
     VersionExists, CONFLICT, "version-exists", "A version of this name exists";
     ApiKeyRevoked, CONFLICT, "api-key-revoked", "The API key is revoked";
     TooManyApiKeys, CONFLICT, "too-many-api-keys", "There are too many API keys";
+    TransactionInUse, CONFLICT, "transaction-in-use",
+        "Another request works on the transaction";
+    TransactionEnded, GONE, "transaction-ended", "The transaction has ended";
+    HistoryGone, GONE, "history-gone", "The changes are no longer there";
     UnfinishedCopy, CONFLICT, "unfinished-copy", "The store is a copy that was interrupted";
     PreconditionFailed, PRECONDITION_FAILED, "precondition-failed", "It is not as was expected";
     PreconditionRequired, PRECONDITION_REQUIRED, "precondition-required",
@@ -121,9 +126,11 @@ impl Kind {
     /// When to come again, where that helps.
     pub(crate) const fn retry_after_seconds(self) -> Option<u16> {
         match self {
-            Self::Busy | Self::Conflict | Self::IdempotencyUnderWay | Self::TooManyRequests => {
-                Some(1)
-            }
+            Self::Busy
+            | Self::Conflict
+            | Self::IdempotencyUnderWay
+            | Self::TooManyRequests
+            | Self::TransactionInUse => Some(1),
             Self::DatabaseStopped | Self::DiskFull | Self::StoresClosed | Self::Stopping => {
                 Some(30)
             }

@@ -46,6 +46,11 @@ impl JsonBody {
         self.required()
     }
 
+    /// As it came.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0.bytes
+    }
+
     /// What it says.
     pub(crate) fn required<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let Object(said) =

@@ -32,7 +32,7 @@ use crate::problem::Problem;
 
 /// How often something is sent when nothing happens, so that both sides see whether the other is
 /// there.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// So many events that wait are still sent when the server stops.
 const LAST_EVENTS: usize = 4096;

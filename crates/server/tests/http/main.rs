@@ -10,6 +10,7 @@ mod aggregate;
 mod api_keys;
 mod background;
 mod bulk;
+mod changes;
 mod collections;
 mod conditions;
 mod cors;
@@ -37,6 +38,7 @@ mod service;
 mod shutdown;
 mod stores;
 mod tls;
+mod transactions;
 mod update_cases;
 #[path = "../../../documents/tests/update_compare/mod.rs"]
 mod update_compare;
