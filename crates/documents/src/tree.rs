@@ -184,12 +184,17 @@ impl<'a> Node<'a> {
             }
     }
 
-    /// How many levels were opened, which is how deep a walk over the node goes.
-    pub(crate) fn levels(&self) -> usize {
+    /// How many levels were opened, which is how deep a walk over the node goes. Adds to `visited`
+    /// how many values were looked at for that.
+    pub(crate) fn levels(&self, visited: &mut usize) -> usize {
+        *visited += 1;
         let inside = match self {
             Self::Raw(_) => return 0,
-            Self::Object(object) => object.fields().map(|(_, value)| value.levels()).max(),
-            Self::Array(elements) => elements.iter().map(Self::levels).max(),
+            Self::Object(object) => {
+                let values = object.fields().map(|(_, value)| value.levels(visited));
+                values.max()
+            }
+            Self::Array(elements) => elements.iter().map(|value| value.levels(visited)).max(),
         };
         1 + inside.unwrap_or(0)
     }

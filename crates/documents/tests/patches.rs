@@ -323,3 +323,22 @@ fn the_work_and_the_memory_of_a_json_patch_are_limited() {
         "{error}"
     );
 }
+
+#[test]
+fn a_large_value_is_not_moved_as_often_as_a_patch_may_have_operations() {
+    let before = document(&format!("{{\"a\":[{}]}}", vec!["null"; 100_000].join(",")));
+    // The first operation opens the array.
+    let mut operations = vec![r#"{"op":"test","path":"/a/0","value":null}"#];
+    while operations.len() < OPERATIONS_MAX - 1 {
+        operations.push(r#"{"op":"move","from":"/a","path":"/b"}"#);
+        operations.push(r#"{"op":"move","from":"/b","path":"/a"}"#);
+    }
+    let many = parse(&format!("[{}]", operations.join(","))).unwrap();
+    let refused = many.apply(&before);
+    assert!(
+        matches!(refused, Err(PatchError::TooManyOperations { .. })),
+        "{refused:?}"
+    );
+    let few = parse(&format!("[{}]", operations[..101].join(","))).unwrap();
+    assert_eq!(few.apply(&before).unwrap(), before);
+}

@@ -572,3 +572,39 @@ fn a_field_that_is_named_twice_is_refused() {
         assert!(Pipeline::parse(&stages).is_err(), "{stage:?}");
     }
 }
+
+#[test]
+fn a_group_gives_back_the_memory_of_values_that_others_replace() {
+    let collection = collection(&[]);
+    for number in 0..30 {
+        let text = "x".repeat(if number % 2 == 0 { 8 << 20 } else { number });
+        let document = rawdoc! { "_id": i32::try_from(number).unwrap(), "text": text };
+        collection.insert(&document).unwrap();
+    }
+    for (accumulator, made) in [
+        (r#"{"$last":"$text"}"#, r#"""#),
+        (r#"{"$mergeObjects":{"text":"$text"}}"#, r#"{"text":""#),
+    ] {
+        let stages = format!(r#"[{{"$group":{{"_id":1,"it":{accumulator}}}}}]"#);
+        let found = collection.aggregate(&pipeline(&stages).unwrap()).unwrap();
+        let it = text(&found[0]);
+        let last = "x".repeat(29);
+        assert!(
+            it.starts_with(&format!(r#"{{"_id":1,"it":{made}{last}""#)),
+            "{it:.80}"
+        );
+    }
+}
+
+#[test]
+fn undefined_is_looked_up_as_null() {
+    let local = r#"{"_id":1,"l":[1,{"$undefined":true}]}"#;
+    let stages = r#"[{"$lookup":{"from":"main","localField":"l","foreignField":"l","as":"j"}},
+        {"$unwind":"$j"},{"$project":{"j":"$j._id"}}]"#;
+    let joined = [
+        r#"{"_id":1,"j":1}"#,
+        r#"{"_id":1,"j":2}"#,
+        r#"{"_id":2,"j":2}"#,
+    ];
+    assert_eq!(made(&collection(&[local, r#"{"_id":2}"#]), stages), joined);
+}

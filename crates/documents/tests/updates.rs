@@ -473,3 +473,15 @@ fn a_document_with_many_fields_is_changed_in_many_places() {
             .all(|field| field.unwrap().1 == RawBsonRef::Int32(3))
     );
 }
+
+/// Looked at anew for each array, so many values would take minutes.
+#[test]
+fn many_values_are_looked_up_in_many_arrays_at_once() {
+    let before = format!(r#"{{"a":[{}]}}"#, vec![r#"{"t":[1]}"#; 20_000].join(","));
+    let twos = vec!["2"; 20_000].join(",");
+    let pulled = format!(r#"{{"$pullAll":{{"a.$[].t":[{twos}]}}}}"#);
+    assert_eq!(apply(&before, &pulled).unwrap(), before);
+    let added = format!(r#"{{"$addToSet":{{"a.$[].t":{{"$each":[{twos}]}}}}}}"#);
+    let after = before.replace("[1]", "[1,2]");
+    assert_eq!(apply(&before, &added).unwrap(), after);
+}

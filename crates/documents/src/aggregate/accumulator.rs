@@ -100,9 +100,33 @@ pub(super) enum Accumulator {
     Deviation(Deviation),
 }
 
+/// How the memory that a group holds changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    /// So many bytes more.
+    pub(super) more: usize,
+    /// So many of those held before are given back.
+    pub(super) less: usize,
+}
+
+impl Held {
+    const fn more(more: usize) -> Self {
+        Self { more, less: 0 }
+    }
+
+    /// From so many bytes to so many.
+    const fn change(before: usize, after: usize) -> Self {
+        Self {
+            more: after.saturating_sub(before),
+            less: before.saturating_sub(after),
+        }
+    }
+}
+
 impl Accumulator {
-    /// Takes in a value. Returns how many more bytes are held now than before, at most.
-    pub(super) fn take(&mut self, value: Value<'_>) -> Result<usize, ExpressionError> {
+    /// Takes in a value. Returns how many more bytes are held now than before, at most, and how
+    /// many of those that were held are given back.
+    pub(super) fn take(&mut self, value: Value<'_>) -> Result<Held, ExpressionError> {
         match self {
             Self::Sum(sum) | Self::Average(sum) => sum.add(value.or_null()),
             Self::Deviation(deviation) => deviation.add(value.or_null()),
@@ -110,13 +134,13 @@ impl Accumulator {
                 let value = value.into_owned().unwrap_or(RawBson::Null);
                 let bytes = bytes_of(&value);
                 *first = Some(value);
-                return Ok(bytes);
+                return Ok(Held::more(bytes));
             }
             Self::First(Some(_)) => {}
             Self::Last(last) => {
                 let before = bytes_of(last);
                 *last = value.into_owned().unwrap_or(RawBson::Null);
-                return Ok(bytes_of(last).saturating_sub(before));
+                return Ok(Held::change(before, bytes_of(last)));
             }
             Self::Extreme {
                 largest,
@@ -124,12 +148,12 @@ impl Accumulator {
             } => return improve(best, *largest, value),
             Self::List(list) => {
                 let Some(value) = value.get() else {
-                    return Ok(0);
+                    return Ok(Held::default());
                 };
                 let before = list.as_bytes().len();
                 list.push(value);
                 check_size("$push", list.as_bytes().len())?;
-                return Ok(list.as_bytes().len() - before);
+                return Ok(Held::change(before, list.as_bytes().len()));
             }
             Self::Set { seen, values } => return add_to_set(seen, values, &value),
             Self::Merged(merged) => {
@@ -137,10 +161,10 @@ impl Accumulator {
                 let old = std::mem::replace(merged, RawBson::Null);
                 let new = merge("$mergeObjects", Value::Owned(old), value)?;
                 *merged = new.into_owned().unwrap_or(RawBson::Null);
-                return Ok(bytes_of(merged).saturating_sub(before));
+                return Ok(Held::change(before, bytes_of(merged)));
             }
         }
-        Ok(0)
+        Ok(Held::default())
     }
 
     /// What all of the values come to.
@@ -177,9 +201,9 @@ fn improve(
     best: &mut Option<RawBson>,
     largest: bool,
     value: Value<'_>,
-) -> Result<usize, ExpressionError> {
+) -> Result<Held, ExpressionError> {
     if value.is_nullish() {
-        return Ok(0);
+        return Ok(Held::default());
     }
     if let Some(best) = best {
         let order = crate::value::compare(value.or_null(), best.as_raw_bson_ref())?;
@@ -189,34 +213,34 @@ fn improve(
             order.is_lt()
         };
         if !better {
-            return Ok(0);
+            return Ok(Held::default());
         }
     }
     let before = best.as_ref().map_or(0, bytes_of);
     *best = value.into_owned();
-    Ok(best.as_ref().map_or(0, bytes_of).saturating_sub(before))
+    Ok(Held::change(before, best.as_ref().map_or(0, bytes_of)))
 }
 
 fn add_to_set(
     seen: &mut HashSet<Vec<u8>>,
     values: &mut RawArrayBuf,
     value: &Value<'_>,
-) -> Result<usize, ExpressionError> {
+) -> Result<Held, ExpressionError> {
     const ENTRY_BYTES: usize = 48;
     let Some(value) = value.get() else {
-        return Ok(0);
+        return Ok(Held::default());
     };
     let mut identity = Vec::new();
     key::encode(value, &mut identity)?;
     if seen.contains(&identity) {
-        return Ok(0);
+        return Ok(Held::default());
     }
     let before = values.as_bytes().len();
     let bytes = identity.len() + ENTRY_BYTES;
     seen.insert(identity);
     values.push(value);
     check_size("$addToSet", values.as_bytes().len())?;
-    Ok(bytes + values.as_bytes().len() - before)
+    Ok(Held::more(bytes + values.as_bytes().len() - before))
 }
 
 /// A standard deviation in the making, by the method of Welford, which does not lose small

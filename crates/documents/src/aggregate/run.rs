@@ -104,12 +104,19 @@ impl<'v> Reservation<'v> {
         self.context.memory_used.set(used);
         Ok(())
     }
+
+    /// Gives some back.
+    pub(super) fn shrink(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        let used = &self.context.memory_used;
+        used.set(used.get().saturating_sub(bytes));
+    }
 }
 
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        let used = &self.context.memory_used;
-        used.set(used.get().saturating_sub(self.bytes));
+        self.shrink(self.bytes);
     }
 }
 

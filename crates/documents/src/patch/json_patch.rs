@@ -19,9 +19,9 @@ use crate::{DOCUMENT_BYTES_MAX, DocumentError, NESTING_MAX, ValueError};
 pub const OPERATIONS_MAX: usize = 10_000;
 /// How many bytes a patch may write in all, so that copies of copies do not fill the memory.
 const WRITTEN_BYTES_MAX: usize = 2 * DOCUMENT_BYTES_MAX;
-/// How many array elements all operations may move aside, which is what inserting and removing
-/// at the front of a long array costs.
-const MOVED_ELEMENTS_MAX: usize = 1 << 28;
+/// How many values all operations may pass over: what inserting and removing at the front of a long
+/// array costs, and moving a large value that was opened.
+const PASSED_MAX: usize = 1 << 28;
 
 const OPERATIONS: &[&str] = &["add", "remove", "replace", "move", "copy", "test"];
 
@@ -85,7 +85,7 @@ impl JsonPatch {
             root: Node::Raw(RawBsonRef::Document(document)),
             index: 0,
             written: 0,
-            moved: 0,
+            passed: 0,
         };
         for (index, operation) in self.operations.iter().enumerate() {
             application.index = index;
@@ -156,7 +156,7 @@ struct Application<'a> {
     /// The operation that is being carried out.
     index: usize,
     written: usize,
-    moved: usize,
+    passed: usize,
 }
 
 impl<'a> Application<'a> {
@@ -216,7 +216,10 @@ impl<'a> Application<'a> {
     fn add(&mut self, path: &'a Pointer, node: Node<'a>) -> Result<(), PatchError> {
         let index = self.index;
         // Values that are put into copies of themselves would grow ever deeper.
-        if path.parts.len() + node.levels() > NESTING_MAX {
+        let mut visited = 0;
+        let levels = node.levels(&mut visited);
+        self.pass(visited)?;
+        if path.parts.len() + levels > NESTING_MAX {
             let at = path.text.clone();
             return Err(DocumentError::TooDeep { at }.into());
         }
@@ -234,7 +237,7 @@ impl<'a> Application<'a> {
                     return Err(path.missing(index, NO_ELEMENT));
                 };
                 array.insert(position, node);
-                self.moved_aside(behind)?;
+                self.pass(behind)?;
             }
             Opened::Plain(_) => return Err(path.missing(index, NO_CONTAINER)),
         }
@@ -272,17 +275,17 @@ impl<'a> Application<'a> {
                 }
                 let node = array.remove(position);
                 let behind = array.len() - position;
-                self.moved_aside(behind)?;
+                self.pass(behind)?;
                 Ok(node)
             }
             Opened::Plain(_) => Err(path.missing(index, NO_CONTAINER)),
         }
     }
 
-    /// Counts the elements behind one that was inserted or removed.
-    fn moved_aside(&mut self, elements: usize) -> Result<(), PatchError> {
-        self.moved = self.moved.saturating_add(elements);
-        if self.moved > MOVED_ELEMENTS_MAX {
+    /// Counts values that an operation has to pass over.
+    fn pass(&mut self, values: usize) -> Result<(), PatchError> {
+        self.passed = self.passed.saturating_add(values);
+        if self.passed > PASSED_MAX {
             return Err(PatchError::TooManyOperations {
                 operations: self.index + 1,
                 max: self.index,

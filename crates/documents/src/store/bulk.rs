@@ -54,7 +54,7 @@ pub enum Done {
     Inserted(RawBson),
     /// Changed documents.
     Updated(Updated),
-    /// Deleted documents.
+    /// Deleted documents, which do not come back.
     Deleted(Deleted),
 }
 
@@ -264,9 +264,12 @@ impl Operation {
                 selection,
                 many: false,
             } => {
-                let document = collection.delete_one(selection, None)?;
-                let deleted = u64::from(document.is_some());
-                Done::Deleted(Deleted { deleted, document })
+                let found = collection.delete_one(selection, None)?;
+                Done::Deleted(Deleted {
+                    deleted: u64::from(found.is_some()),
+                    // Of many operations, the documents may be more than memory holds.
+                    document: None,
+                })
             }
         })
     }

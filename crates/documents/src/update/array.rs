@@ -6,14 +6,14 @@ use bson::raw::{RawBson, RawBsonRef, RawDocumentBuf};
 
 use super::apply::Application;
 use super::error::UpdateError;
-use super::operation::{End, Order, Pull, Push, WRAPPED};
+use super::operation::{End, Order, Pull, Push, WRAPPED, key_of};
 use super::plan::Leaf;
 use crate::ValueError;
 use crate::path::field;
 use crate::sort::SortKey;
 use crate::tree::{Node, Opened};
 use crate::value::equal;
-use crate::value::key::{encode, encode_directed};
+use crate::value::key::encode_directed;
 
 /// The array in a slot, if there is anything.
 fn existing<'s, 'a>(
@@ -42,13 +42,6 @@ fn ensured<'s, 'a>(
         Some(array) => Ok(array),
         None => Err(leaf.target("an array", &Node::Raw(RawBsonRef::Null))),
     }
-}
-
-/// A value as bytes that are equal where values are.
-fn key(value: RawBsonRef<'_>) -> Result<Vec<u8>, ValueError> {
-    let mut key = Vec::new();
-    encode(value, &mut key)?;
-    Ok(key)
 }
 
 /// Adds elements, and orders and cuts the array.
@@ -136,18 +129,16 @@ fn fields_key(
 pub(super) fn add_to_set<'a>(
     application: &mut Application<'a>,
     leaf: &Leaf,
-    values: &'a [RawBson],
+    values: &'a [(Vec<u8>, RawBson)],
     slot: &mut Option<Node<'a>>,
 ) -> Result<(), UpdateError> {
     let array = ensured(leaf, slot)?;
-    let keys = values.iter().map(|value| key(value.as_raw_bson_ref()));
-    let keys = keys.collect::<Result<Vec<_>, _>>()?;
-    let mut wanted: HashSet<&Vec<u8>> = keys.iter().collect();
+    let mut wanted: HashSet<&Vec<u8>> = values.iter().map(|(key, _)| key).collect();
     for element in &*array {
-        wanted.remove(&element.read(key)?);
+        wanted.remove(&element.read(key_of)?);
     }
-    for (key, value) in keys.iter().zip(values) {
-        if wanted.remove(key) {
+    for (key, value) in values {
+        if wanted.contains(key) {
             let node = Node::Raw(value.as_raw_bson_ref());
             application.charge(node.bytes())?;
             array.push(node);
@@ -195,12 +186,10 @@ pub(super) fn pull(
 /// Removes the elements that equal one of some values.
 pub(super) fn pull_all(
     leaf: &Leaf,
-    values: &[RawBson],
+    keys: &HashSet<Vec<u8>>,
     slot: &mut Option<Node<'_>>,
 ) -> Result<(), UpdateError> {
-    let keys = values.iter().map(|value| key(value.as_raw_bson_ref()));
-    let keys = keys.collect::<Result<HashSet<_>, _>>()?;
-    remove(leaf, slot, |element| Ok(keys.contains(&key(element)?)))
+    remove(leaf, slot, |element| Ok(keys.contains(&key_of(element)?)))
 }
 
 fn remove(

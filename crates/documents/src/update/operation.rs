@@ -1,5 +1,7 @@
 //! The operations of an update and how their operands are read.
 
+use std::collections::HashSet;
+
 use bson::raw::{CStr, RawBson, RawBsonRef, RawDocument, cstr};
 
 use super::error::UpdateError;
@@ -7,7 +9,7 @@ use crate::ValueError;
 use crate::filter::Filter;
 use crate::sort::{Sort, SortKey};
 use crate::value::arithmetic::whole;
-use crate::value::key::Direction;
+use crate::value::key::{Direction, encode};
 use crate::value::{Class, type_name};
 
 /// The operators of updates.
@@ -56,14 +58,14 @@ pub(super) enum Operation {
     Bits(Vec<Bits>),
     /// Elements are added to an array.
     Push(Push),
-    /// Elements are added to an array that has none equal to them.
-    AddToSet(Vec<RawBson>),
+    /// Elements are added to an array that has none equal to them; each once, behind its key.
+    AddToSet(Vec<(Vec<u8>, RawBson)>),
     /// The first element of an array goes away, or the last.
     Pop(End),
     /// The elements for which this holds go away.
     Pull(Pull),
-    /// The elements that equal one of these go away.
-    PullAll(Vec<RawBson>),
+    /// The elements whose keys are among these go away.
+    PullAll(HashSet<Vec<u8>>),
 }
 
 /// A step of `$bit`.
@@ -181,7 +183,11 @@ impl Operand<'_> {
                 None => return Err(self.expected("1 or -1")),
             }),
             "$pull" => Operation::Pull(self.pull()?),
-            "$pullAll" => Operation::PullAll(self.values("an array of values")?),
+            "$pullAll" => {
+                let values = self.values("an array of values")?;
+                let keys = values.iter().map(|value| key_of(value.as_raw_bson_ref()));
+                Operation::PullAll(keys.collect::<Result<_, _>>()?)
+            }
             other => {
                 return Err(UpdateError::UnknownOperator {
                     operator: other.to_owned(),
@@ -259,7 +265,20 @@ impl Operand<'_> {
         }
     }
 
-    fn add_to_set(&self) -> Result<Vec<RawBson>, UpdateError> {
+    /// The values, each once: they may be added at many places.
+    fn add_to_set(&self) -> Result<Vec<(Vec<u8>, RawBson)>, UpdateError> {
+        let mut seen = HashSet::new();
+        let mut distinct = Vec::new();
+        for value in self.values_to_add()? {
+            let key = key_of(value.as_raw_bson_ref())?;
+            if seen.insert(key.clone()) {
+                distinct.push((key, value));
+            }
+        }
+        Ok(distinct)
+    }
+
+    fn values_to_add(&self) -> Result<Vec<RawBson>, UpdateError> {
         if let RawBsonRef::Document(document) = self.value {
             let mut fields = document.iter();
             if let Some(first) = fields.next() {
@@ -366,4 +385,11 @@ impl Operand<'_> {
             _ => Ok(Pull::Equal(self.owned())),
         }
     }
+}
+
+/// A value as bytes that are equal where values are.
+pub(super) fn key_of(value: RawBsonRef<'_>) -> Result<Vec<u8>, ValueError> {
+    let mut key = Vec::new();
+    encode(value, &mut key)?;
+    Ok(key)
 }

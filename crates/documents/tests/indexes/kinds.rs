@@ -193,3 +193,26 @@ fn only_parts_with_a_common_beginning_may_share_an_array() {
     assert!(!spec.may_share_array(0, 2) && !spec.may_share_array(0, 3));
     assert!(!spec.may_share_array(0, 9));
 }
+
+#[test]
+fn documents_expire_whose_index_rows_do_not_go_into_one_transaction_together() {
+    let (disk, clock) = (SimDisk::new(1), SimClock::manual());
+    let documents = open(&disk, &clock);
+    let things = documents.collection("things").unwrap();
+    index(&things, &on("at").expire_after(0));
+    index(&things, &on("tags"));
+    // Each row has the long _id in its key: together they take more than 64 MiB.
+    let tags: Vec<_> = (0..110).map(|tag| tag.to_string()).collect();
+    for number in 0..100 {
+        let id = format!("{number}{}", "x".repeat(7000));
+        let text = format!(
+            r#"{{"_id":"{id}","at":{{"$date":"1970-01-01T00:00:00Z"}},"tags":[{}]}}"#,
+            tags.join(",")
+        );
+        insert(&things, &text).unwrap();
+    }
+    clock.set_unix_ms(1_000_000);
+    assert_eq!(documents.expire_step(1000).unwrap().documents, 100);
+    assert_eq!(things.count(&Query::default().filter).unwrap(), 0);
+    assert_eq!(findings(&documents), [""; 0]);
+}

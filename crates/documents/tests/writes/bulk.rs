@@ -242,3 +242,17 @@ fn a_replacement_is_an_operation_too() {
     );
     assert_eq!(all(&things), [r#"{"_id":1,"m":1}"#]);
 }
+
+#[test]
+fn deleted_documents_do_not_come_back() {
+    let things = things();
+    let done = things.bulk(&[delete(r#"{"n":5}"#, false)], BulkMode::Atomic);
+    let gone = Deleted {
+        deleted: 1,
+        document: None,
+    };
+    assert!(
+        matches!(&done.unwrap()[..], [(0, Ok(Done::Deleted(deleted)))] if *deleted == gone),
+        "a list of deletions holds none of the documents in memory"
+    );
+}

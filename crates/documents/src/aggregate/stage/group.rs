@@ -124,7 +124,9 @@ impl Group {
             };
             for (field, accumulator) in self.fields.iter().zip(&mut group.fields) {
                 let value = field.of.value(&document, &**context).map_err(failed)?;
-                group.held.grow(accumulator.take(value).map_err(failed)?)?;
+                let change = accumulator.take(value).map_err(failed)?;
+                group.held.grow(change.more)?;
+                group.held.shrink(change.less);
             }
         }
         Ok(groups)

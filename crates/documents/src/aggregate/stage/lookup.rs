@@ -1,9 +1,9 @@
 //! `$lookup`: the documents of another collection that belong to each.
 //!
 //! A document belongs where its `foreignField` has a value that the `localField` has. An array
-//! counts by its elements on either side, a missing field as null. The other collection is read
-//! by queries in the same state of the database, so that its indexes help; what they find can pass
-//! through a pipeline of its own.
+//! counts by its elements on either side, a missing field and undefined as null. The other
+//! collection is read by queries in the same state of the database, so that its indexes help; what
+//! they find can pass through a pipeline of its own.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -222,8 +222,12 @@ impl Fields {
         if !found {
             values.push(RawBsonRef::Null);
         }
-        for value in &values {
+        for value in &mut values {
             pattern |= matches!(value, RawBsonRef::RegularExpression(_));
+            // No filter asks for undefined; null stands for what is missing.
+            if *value == RawBsonRef::Undefined {
+                *value = RawBsonRef::Null;
+            }
         }
         let condition = |operator: &bson::raw::CStr, value: RawBsonRef<'_>| {
             let mut test = RawDocumentBuf::new();

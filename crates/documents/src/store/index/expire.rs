@@ -11,6 +11,7 @@ use bson::DateTime;
 use bson::raw::RawBsonRef;
 use nexusbase_db::{Direction as Scanning, KeyRange, TreeId, View};
 
+use super::is_too_large;
 use super::row::rows;
 use crate::path::field;
 use crate::store::definition::IndexDefinition;
@@ -91,7 +92,16 @@ impl Documents {
         if ids.is_empty() {
             return Ok(0);
         }
-        self.transact(|tx| self.within(tx, collection)?.expire(index, ids, now))
+        let expired = self.transact(|tx| self.within(tx, collection)?.expire(index, ids, now));
+        match expired {
+            // Documents may have so many index rows that few of them fill a transaction.
+            Err(error) if is_too_large(&error) && ids.len() > 1 => {
+                let (one, other) = ids.split_at(ids.len() / 2);
+                let deleted = self.expire(collection, index, one, now)?;
+                Ok(deleted + self.expire(collection, index, other, now)?)
+            }
+            expired => expired,
+        }
     }
 }
 
