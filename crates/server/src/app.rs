@@ -219,6 +219,52 @@ mod tests {
         operation::read(permit, deadline, |_, _| panic!("with a secret")).await
     }
 
+    /// What is logged on this thread.
+    #[derive(Clone, Default)]
+    struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A request that ends in a panic is on record with who sent it.
+    #[tokio::test]
+    async fn panics_are_on_record_with_their_caller() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false);
+        let subscriber = subscriber.with_writer(move || writer.clone()).finish();
+        let _logging = tracing::subscriber::set_default(subscriber);
+        let db = Database::in_memory().unwrap();
+        let key = "k".repeat(32);
+        let config = ServerConfig {
+            admin_key: Some(auth::AdminKey::new(&key).unwrap()),
+            ..ServerConfig::default()
+        };
+        let stores = nexusbase_kv::stores(db.env());
+        let service = Service { db, stores };
+        let app = App::new(config.clone(), config.listen, &service).unwrap();
+        let routes = Router::new().route("/at-once", axum::routing::put(at_once));
+        let service = TowerToHyperService::new(layers(routes, &app).with_state(Arc::clone(&app)));
+        let request = Request::put("/at-once").header("host", "localhost");
+        let request = request.header("x-api-key", &key).body(Body::empty());
+        let response = service.call(request.unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains("audit")).collect();
+        assert_eq!(lines.len(), 1, "{log}");
+        for part in ["key=\"environment\"", "status=500", "outcome=\"failed\""] {
+            assert!(lines[0].contains(part), "{part}: {log}");
+        }
+    }
+
     /// A defect in a handler costs its caller an answer with status 500, nobody else anything.
     #[tokio::test]
     async fn panics_are_answered() {

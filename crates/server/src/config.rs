@@ -45,7 +45,8 @@ pub enum AuthMode {
     /// They must, but for the routes that the OpenAPI document names without one.
     #[default]
     Required,
-    /// Whoever reaches the server may do everything. On a loopback address only.
+    /// Whoever reaches the server may do everything. On a loopback address only, and not for web
+    /// pages of every origin.
     Off,
 }
 
@@ -130,6 +131,9 @@ impl ServerConfig {
         if self.auth == AuthMode::Off && (self.allow_remote || !is_local) {
             return Err(ServeError::Unprotected { address });
         }
+        if self.auth == AuthMode::Off && self.origins.is_any() {
+            return Err(ServeError::OpenToPages);
+        }
         if !self.allow_remote && !is_local {
             return Err(ServeError::Remote { address });
         }
@@ -187,6 +191,13 @@ pub enum ServeError {
         /// The address.
         address: SocketAddr,
     },
+    /// Every web page could do everything.
+    #[error(
+        "without authentication, every web page that is looked at on this machine could read and \
+         delete everything. Name the origins that may (cors.origins) instead of *, or let auth be \
+         required"
+    )]
+    OpenToPages,
     /// The keys cannot be read.
     #[error("the keys cannot be read: {0}")]
     Keys(#[from] KeyError),

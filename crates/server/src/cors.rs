@@ -123,6 +123,11 @@ impl Origins {
         }
     }
 
+    /// Whether pages of every origin may.
+    pub(crate) fn is_any(&self) -> bool {
+        self.0 == Allowed::Any
+    }
+
     /// What answers preflights and puts the headers on answers; none if no origin is allowed.
     pub(crate) fn layer(&self) -> Option<CorsLayer> {
         let allowed = match &self.0 {

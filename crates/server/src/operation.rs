@@ -7,6 +7,9 @@
 //! write that succeeded is therefore never reported as failed. A read whose caller has gone is
 //! given up too.
 //!
+//! Rights are looked at once more when an operation begins: a body may come in slowly, and who has
+//! lost the rights meanwhile does nothing any more.
+//!
 //! An operation takes a permit and hands the models to the work: who has none has no models.
 
 use std::sync::Arc;
@@ -116,6 +119,7 @@ async fn run<T: Send + 'static>(
     let task = tokio::task::spawn_blocking(move || {
         let _place = place;
         if its_progress.begin() {
+            models.check_current()?;
             work(&models, &its_progress)
         } else {
             Err(busy("no thread was free in time"))

@@ -201,6 +201,23 @@ pub(super) struct Values {
     pub(super) warnings: Vec<String>,
 }
 
+/// The variables of the environment that are for this program. The others may be anything.
+///
+/// One that is no text is refused: without it the server would be set up in another way than meant.
+pub(super) fn environment() -> Outcome<Vec<(String, String)>> {
+    let ours = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok()?;
+        name.starts_with(PREFIX).then_some((name, value))
+    });
+    ours.map(|(name, value)| match value.into_string() {
+        Ok(value) => Ok((name, value)),
+        Err(_) => Err(Failure::usage(format_args!(
+            "the variable {name} is not UTF-8"
+        ))),
+    })
+    .collect()
+}
+
 /// What `serve` needs to know, checked.
 #[derive(Debug)]
 pub(super) struct Settings {

@@ -182,6 +182,8 @@ impl Client {
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_recv_response(Some(ANSWER_TIMEOUT))
             .proxy(None)
+            // No server of this kind redirects, and whoever does would get the key sent on.
+            .max_redirects(0)
             .tls_config(trust()?)
             .user_agent(concat!("nexusbase/", env!("CARGO_PKG_VERSION")))
             .build();

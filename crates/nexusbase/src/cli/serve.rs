@@ -11,7 +11,7 @@ use nexusbase_server::{AdminKey, ServeError, ServerConfig, Service, run_blocking
 
 use super::Terminal;
 use super::args::SettingsArgs;
-use super::config::Values;
+use super::config::{Values, environment};
 use super::failure::{Failure, Outcome};
 use super::output::{count, duration};
 use super::server_log::start_log;
@@ -20,7 +20,7 @@ use super::server_log::start_log;
 pub(super) const ADMIN_KEY: &str = "NEXUSBASE_ADMIN_KEY";
 
 pub(super) fn run(arguments: &SettingsArgs, terminal: Terminal) -> Outcome {
-    let values = Values::collect(arguments, std::env::vars())?;
+    let values = Values::collect(arguments, environment()?.into_iter())?;
     for warning in &values.warnings {
         terminal.note(format_args!("warning: {warning}"));
     }

@@ -7,11 +7,11 @@ use std::io::Write;
 use anstyle::{AnsiColor, Style};
 
 use super::args::SettingsArgs;
-use super::config::{Kind, SETTINGS, Value, Values};
+use super::config::{Kind, SETTINGS, Value, Values, environment};
 use super::failure::Outcome;
 
 pub(super) fn run(arguments: &SettingsArgs) -> Outcome {
-    let values = Values::collect(arguments, std::env::vars())?;
+    let values = Values::collect(arguments, environment()?.into_iter())?;
     let checked = values.check();
     let dim = Style::new().fg_color(Some(AnsiColor::BrightBlack.into()));
     let mut out = anstream::stdout().lock();

@@ -1,7 +1,12 @@
 //! Keys from the command line: made in a folder, used on a server, and the settings of a server
 //! that asks for them.
 
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -213,4 +218,61 @@ fn the_settings_of_keys_and_limits_come_from_the_environment() {
     };
     assert_eq!((get("/metrics"), get("/collections")), (200, 401));
     assert!(server.terminate().success());
+}
+
+/// Environments may hold anything; only what is for this program has to be text.
+#[test]
+fn variables_that_are_no_text_are_borne_or_refused() {
+    let place = parts();
+    let odd = OsStr::from_bytes(b"\xff");
+    let mut config = command(place.path());
+    end(config
+        .arg("config")
+        .env("SOMETHING_ELSE", odd)
+        .env(odd, "1"))
+    .ok();
+    for name in ["NEXUSBASE_ADMIN_KEY", "NEXUSBASE_LISTEN"] {
+        // An admin key that was not taken would lock everybody out without a word.
+        let mut serve = command(place.path());
+        serve.args(["serve", "--data", "data"]).env(name, odd);
+        end(&mut serve).fails(2, &[name, "not UTF-8"]);
+    }
+}
+
+/// A key is for the server that was named, and for no other that this one names.
+#[test]
+fn a_key_does_not_follow_a_redirect() {
+    let place = Place::new();
+    let named = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", named.local_addr().unwrap());
+    let elsewhere = format!("http://{}/keys", other.local_addr().unwrap());
+    let redirects = std::thread::spawn(move || {
+        let (mut stream, _) = named.accept().unwrap();
+        let bytes = stream.read(&mut [0; 4096]).unwrap();
+        assert!(bytes > 0);
+        let answer = format!(
+            "HTTP/1.1 307 Temporary Redirect\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\
+             Connection: close\r\n\r\n"
+        );
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    let stolen = std::thread::spawn(move || {
+        other.set_nonblocking(true).unwrap();
+        for _ in 0..200 {
+            if let Ok((mut stream, _)) = other.accept() {
+                stream.set_nonblocking(false).unwrap();
+                let mut head = [0; 4096];
+                let bytes = stream.read(&mut head).unwrap();
+                return String::from_utf8_lossy(&head[..bytes]).into_owned();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        String::new()
+    });
+    let mut list = command(place.path());
+    list.args(["keys", "list", "--server", &url]);
+    end(list.env("NEXUSBASE_API_KEY", "nxb_secret")).fails(1, &["307"]);
+    redirects.join().unwrap();
+    assert_eq!(stolen.join().unwrap(), "");
 }

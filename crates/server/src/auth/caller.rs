@@ -17,7 +17,8 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 
-use super::keyring::Key;
+use super::audit::Known;
+use super::keyring::{Key, Proof};
 use super::rate::{Rate, Taken};
 use super::record::Role;
 use super::{App, Auth};
@@ -60,28 +61,28 @@ enum Who {
     Anybody,
     /// The admin key of the environment.
     Environment,
-    Key(Arc<Key>),
+    Key(Arc<Key>, Proof),
 }
 
 impl Caller {
     pub(super) fn role(&self) -> Role {
         match &self.0 {
             Who::Anybody | Who::Environment => Role::Admin,
-            Who::Key(key) => key.record.role,
+            Who::Key(key, _) => key.record.role,
         }
     }
 
     pub(super) fn covers_collection(&self, name: &str) -> bool {
         match &self.0 {
             Who::Anybody | Who::Environment => true,
-            Who::Key(key) => key.record.scopes.covers_collection(name),
+            Who::Key(key, _) => key.record.scopes.covers_collection(name),
         }
     }
 
     pub(super) fn covers_store(&self, name: &str) -> bool {
         match &self.0 {
             Who::Anybody | Who::Environment => true,
-            Who::Key(key) => key.record.scopes.covers_store(name),
+            Who::Key(key, _) => key.record.scopes.covers_store(name),
         }
     }
 
@@ -90,7 +91,7 @@ impl Caller {
         match &self.0 {
             Who::Anybody => "-",
             Who::Environment => "environment",
-            Who::Key(key) => &key.id,
+            Who::Key(key, _) => &key.id,
         }
     }
 
@@ -98,7 +99,7 @@ impl Caller {
     pub(super) fn is_current(&self, auth: &Auth) -> bool {
         match &self.0 {
             Who::Anybody | Who::Environment => true,
-            Who::Key(key) => auth.keyring.is_current(key),
+            Who::Key(key, proof) => auth.keyring.is_current(key, proof),
         }
     }
 }
@@ -137,9 +138,11 @@ pub(crate) async fn authenticate(
     let address = peer.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |Peer(address)| {
         network(address)
     });
-    let caller = match app.auth.caller(request.headers()) {
+    let found = app.auth.caller(request.headers());
+    Known::tell(&request, found.clone());
+    let caller = match found {
         Ok(caller) => caller,
-        Err(refused) => return refuse(&app, address, refused),
+        Err(Refused(_)) => return refuse(&app, address),
     };
     let limited = app.auth.limit(&caller).map(|rate| {
         let now = app.clock.monotonic();
@@ -148,29 +151,26 @@ pub(crate) async fn authenticate(
     let mut response = match limited {
         Some((_, taken)) if !taken.passes => too_many(taken),
         _ => {
-            request.extensions_mut().insert(caller.clone());
+            request.extensions_mut().insert(caller);
             next.run(request).await
         }
     };
     if let Some((rate, taken)) = limited {
         name_limit(&mut response, rate, taken);
     }
-    response.extensions_mut().insert(caller);
     response
 }
 
 /// The answer to who has no valid key.
-fn refuse(app: &App, address: IpAddr, refused: Refused) -> Response {
+fn refuse(app: &App, address: IpAddr) -> Response {
     let taken = app.auth.refusals.map(|rate| {
         let now = app.clock.monotonic();
         app.auth.strangers.take(address, rate, now)
     });
-    let mut response = match taken {
+    match taken {
         Some(taken) if !taken.passes => too_many(taken),
         _ => app.auth.unauthorized().into_response(),
-    };
-    response.extensions_mut().insert(refused);
-    response
+    }
 }
 
 fn too_many(taken: Taken) -> Response {
@@ -218,14 +218,14 @@ impl Auth {
         if self.admin_key.as_ref().is_some_and(|key| key.fits(text)) {
             return Ok(Caller(Who::Environment));
         }
-        let key = self.keyring.verify(text).map_err(Refused)?;
-        Ok(Caller(Who::Key(key)))
+        let (key, proof) = self.keyring.verify(text).map_err(Refused)?;
+        Ok(Caller(Who::Key(key, proof)))
     }
 
     /// How much a caller may ask for.
     fn limit(&self, caller: &Caller) -> Option<Rate> {
         match &caller.0 {
-            Who::Key(key) => key.record.rate().unwrap_or(self.rate),
+            Who::Key(key, _) => key.record.rate().unwrap_or(self.rate),
             Who::Anybody | Who::Environment => self.rate,
         }
     }
@@ -240,12 +240,12 @@ impl Auth {
         match &caller.0 {
             // Those who are not told apart by a key are by their address.
             Who::Anybody => self.addresses.take(address, rate, now),
-            Who::Environment | Who::Key(_) => self.callers.take(caller.id().to_owned(), rate, now),
+            Who::Environment | Who::Key(..) => self.callers.take(caller.id().to_owned(), rate, now),
         }
     }
 
     /// The problem of who has no valid key.
-    fn unauthorized(&self) -> Problem {
+    pub(super) fn unauthorized(&self) -> Problem {
         let detail = if self.admin_key.is_none() && !self.keyring.has_usable() {
             NO_KEY
         } else {

@@ -16,7 +16,7 @@ use nexusbase_db::{CommitError, Database, Direction, KeyRange, Transaction, View
 use parking_lot::RwLock;
 
 use super::record::{KeyChange, KeyInfo, NewKey, Record};
-use super::token::{Presented, Token, new_id, new_token};
+use super::token::{Hash, Presented, Token, new_id, new_token};
 
 /// The tree of the keys.
 const TREE: &str = "server/keys";
@@ -86,6 +86,10 @@ impl Key {
         self.record.info(&self.id, (used > 0).then_some(used))
     }
 }
+
+/// What somebody was let in by: the hash that the text fitted, of those that a key has.
+#[derive(Clone, Debug)]
+pub(super) struct Proof(Hash);
 
 type Keys = BTreeMap<String, Arc<Key>>;
 
@@ -227,18 +231,17 @@ impl Keyring {
         records.any(|record| record.revoked_ms.is_none())
     }
 
-    /// The key that a text is, or for the log why it is none.
-    pub(super) fn verify(&self, text: &str) -> Result<Arc<Key>, &'static str> {
+    /// The key that a text is, and by which hash; or for the log why it is none.
+    pub(super) fn verify(&self, text: &str) -> Result<(Arc<Key>, Proof), &'static str> {
         let presented = Presented::parse(text)?;
         let key = self.find(presented.id).ok_or("there is no such key")?;
         let now_ms = self.now_ms();
-        if !key.record.hash.fits(&presented) {
-            let old = key.record.old.as_ref();
-            let fits = old.is_some_and(|(old, until)| now_ms < *until && old.fits(&presented));
-            if !fits {
-                return Err("its secret is wrong, or was replaced");
-            }
-        }
+        let mut hashes = key.record.hashes(now_ms);
+        let Some(proof) = hashes.find(|hash| hash.fits(&presented)) else {
+            return Err("its secret is wrong, or was replaced");
+        };
+        let proof = Proof(proof.clone());
+        drop(hashes);
         if key.record.revoked_ms.is_some() {
             return Err("it is revoked");
         }
@@ -246,13 +249,19 @@ impl Keyring {
             return Err("it has expired");
         }
         key.last_used_ms.store(now_ms, Ordering::Relaxed);
-        Ok(key)
+        Ok((key, proof))
     }
 
-    /// Whether a key is still what it was when it was found, and counts.
-    pub(super) fn is_current(&self, key: &Key) -> bool {
-        let same = |found: &Arc<Key>| found.record.revision == key.record.revision;
-        self.find(&key.id).as_ref().is_some_and(same) && key.record.counts(self.now_ms())
+    /// Whether who was let in with a key, by this proof, would be now, with the same rights.
+    pub(super) fn is_current(&self, key: &Key, Proof(proof): &Proof) -> bool {
+        let Some(found) = self.find(&key.id) else {
+            return false;
+        };
+        let (now_ms, then, record) = (self.now_ms(), &key.record, &found.record);
+        record.counts(now_ms)
+            && record.role == then.role
+            && record.scopes == then.scopes
+            && record.hashes(now_ms).any(|hash| hash == proof)
     }
 
     fn find(&self, id: &str) -> Option<Arc<Key>> {
@@ -361,9 +370,10 @@ mod tests {
     fn what_is_older_never_replaces_what_is_newer() {
         let keyring = keyring();
         let (info, token) = keyring.create(&wanted()).unwrap();
-        let before = keyring.verify(token.reveal()).unwrap();
+        let (before, proof) = keyring.verify(token.reveal()).unwrap();
+        assert!(keyring.is_current(&before, &proof));
         keyring.revoke(&info.id).unwrap();
-        assert!(!keyring.is_current(&before));
+        assert!(!keyring.is_current(&before, &proof));
         keyring.remember(&info.id, before.record.clone());
         assert!(keyring.verify(token.reveal()).is_err());
         assert!(keyring.get(&info.id).unwrap().revoked_ms.is_some());

@@ -416,6 +416,15 @@ impl Models {
         Ok(&self.app.auth.keyring)
     }
 
+    /// Refuses a caller that has lost the rights since it was let in.
+    pub(crate) fn check_current(&self) -> Result<(), Problem> {
+        if self.is_current() {
+            Ok(())
+        } else {
+            Err(self.app.auth.unauthorized())
+        }
+    }
+
     /// Whether the caller would be let in now, too.
     pub(crate) fn is_current(&self) -> bool {
         self.caller.is_current(&self.app.auth)

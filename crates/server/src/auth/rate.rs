@@ -133,13 +133,13 @@ impl<K: Eq + Hash> Buckets<K> {
                 };
             }
         }
-        let full_at = state.full_at.get(&caller).copied().unwrap_or(0).max(now);
+        let full_at = state.full_at.get(&caller).copied().unwrap_or(0);
+        // What was used up under another limit counts for no more than all of this one.
+        let full_at = full_at.clamp(now, now.saturating_add(rate.window()));
         let full_after = full_at.saturating_add(rate.step());
         let passes = full_after - now <= rate.window();
         let full_at = if passes { full_after } else { full_at };
-        if passes {
-            state.full_at.insert(caller, full_at);
-        }
+        state.full_at.insert(caller, full_at);
         let missing = full_at - now;
         Taken {
             passes,

@@ -279,6 +279,12 @@ impl Record {
         self.revoked_ms.is_none() && self.expires_ms.is_none_or(|end| now_ms < end)
     }
 
+    /// The hashes of the texts that count at that time, if the key does.
+    pub(super) fn hashes(&self, now_ms: u64) -> impl Iterator<Item = &Hash> {
+        let old = self.old.as_ref().filter(|(_, until_ms)| now_ms < *until_ms);
+        std::iter::once(&self.hash).chain(old.map(|(hash, _)| hash))
+    }
+
     /// Its own limit, if it has one: `Some(None)` is none at all.
     pub(super) fn rate(&self) -> Option<Option<Rate>> {
         let per_second = self.requests_per_second?;

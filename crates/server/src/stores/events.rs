@@ -18,6 +18,7 @@ use hyper::body::Bytes;
 use nexusbase_kv::{Event, EventKind, Next, Subscription};
 use serde_json::{Map, Value, json};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::parameters::StoreParameter;
 use super::path::StorePath;
@@ -34,6 +35,9 @@ use crate::problem::Problem;
 /// there.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
 
+/// How often is looked whether the listener still has the rights when nothing happens.
+const RIGHTS_CHECK: Duration = Duration::from_secs(1);
+
 /// So many events that wait are still sent when the server stops.
 const LAST_EVENTS: usize = 4096;
 
@@ -42,6 +46,7 @@ struct Listening {
     /// Who listens.
     models: Models,
     subscription: Subscription,
+    rights_check: Interval,
     /// Ready when the server stops.
     stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// The store that is listened to; none for all.
@@ -56,9 +61,12 @@ impl Listening {
     fn new(models: &Models, store: Option<String>) -> Result<Self, Problem> {
         let place = models.stream_place()?;
         let mut stopping = models.until_stopping();
+        let mut rights_check = interval(RIGHTS_CHECK);
+        rights_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
             models: models.clone(),
             subscription: models.subscribe(store.as_deref())?,
+            rights_check,
             stopping: Box::pin(async move {
                 // It fails when the server is gone altogether.
                 let _ = stopping.wait_for(|stops| *stops).await;
@@ -135,6 +143,9 @@ impl Stream for Listening {
         if this.last.is_none() && this.stopping.as_mut().poll(context).is_ready() {
             this.last = Some(LAST_EVENTS);
         }
+        while this.rights_check.poll_tick(context).is_ready() {
+            this.ended |= !this.models.is_current();
+        }
         while !this.ended {
             // What has happened before the end is heard, but nobody waits for more.
             let next = match (this.subscription.poll_next(context), &mut this.last) {
@@ -198,8 +209,8 @@ fn written(name: &str, data: Map<String, Value>) -> Message {
 /// `version-taken` and `restored` (with `version`), `version-deleted` (with `number`), `compacted`
 /// (with `before` and `after`, in bytes), and `lost` (with `count`) when the caller was too slow to hear everything. Data is JSON
 /// and names the `store`. Every 15 seconds there is a comment at least. The stream ends when the
-/// store is dropped or renamed, when the server stops, and when the key is changed, revoked or
-/// expired.
+/// store is dropped or renamed, when the server stops, and when the key gets other scopes or counts
+/// no more.
 #[utoipa::path(
     get,
     path = "/stores/{store}/events",
@@ -230,7 +241,7 @@ pub(crate) async fn of_store(
 /// Listen to all stores
 ///
 /// As for one store, and of all that the key is for. The stream ends when the server stops, and when
-/// the key is changed, revoked or expired.
+/// the key gets other scopes or counts no more.
 #[utoipa::path(
     get,
     path = "/events",

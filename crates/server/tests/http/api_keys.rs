@@ -1,15 +1,12 @@
 //! Keys: made, changed, rotated, revoked, and never to be seen again.
 
-use std::fmt::Write as _;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use nexusbase_server::{KeyInfo, Keyring, NewKey, Role};
 use serde_json::{Value, json};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
 
 use crate::access::{ADMIN, ask, guarded, make, patient};
+use crate::logs::{all, keep_log, line, lines};
 use crate::running::Running;
 
 fn status(server: &Running, key: &str) -> u16 {
@@ -268,50 +265,9 @@ fn no_change_of_a_key_is_lost() {
     assert_eq!(again, keyring.list());
 }
 
-/// Keeps all that is logged in this process.
-#[derive(Clone, Default)]
-struct Everything(Arc<Mutex<String>>);
-
-impl Subscriber for Everything {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, span: &Attributes<'_>) -> Id {
-        span.record(&mut Line(&mut self.0.lock().unwrap()));
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, values: &Record<'_>) {
-        values.record(&mut Line(&mut self.0.lock().unwrap()));
-    }
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut text = self.0.lock().unwrap();
-        write!(text, "{} ", event.metadata().target()).unwrap();
-        event.record(&mut Line(&mut text));
-        text.push('\n');
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
-
-struct Line<'a>(&'a mut String);
-
-impl Visit for Line<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        write!(self.0, "{}={value:?} ", field.name()).unwrap();
-    }
-}
-
 #[test]
 fn writes_and_refusals_are_on_record_and_secrets_are_not() {
-    let log = Everything::default();
-    tracing::subscriber::set_global_default(log.clone()).unwrap();
+    keep_log();
     let server = guarded(patient());
     let (id, key) = make(&server, &json!({"name": "k", "role": "read"}));
     let rotated = ask(
@@ -341,28 +297,24 @@ fn writes_and_refusals_are_on_record_and_secrets_are_not() {
     let answers = ask(&server, ADMIN, "GET", "/keys", "").body;
     let metrics = ask(&server, ADMIN, "GET", "/metrics", "").body;
 
-    let log = log.0.lock().unwrap();
-    let line = |request: &str| {
-        let id = format!("id=\"{request}\"");
-        log.lines()
-            .find(|line| line.starts_with("audit ") && line.contains(&id))
-    };
-    let write = line("a-write").unwrap();
-    for part in [
-        format!("key={:?}", &writer[4..16]),
-        "method=\"PUT\"".to_owned(),
-        "route=\"/collections/{name}\"".to_owned(),
-        "name=\"audited\"".to_owned(),
-        "outcome=\"done\"".to_owned(),
+    let write = line("audit", "a-write");
+    for (name, value) in [
+        ("key", &writer[4..16]),
+        ("method", "PUT"),
+        ("route", "/collections/{name}"),
+        ("name", "audited"),
+        ("outcome", "done"),
     ] {
-        assert!(write.contains(&part), "{part}: {write}");
+        assert_eq!(write[name], value, "{write}");
     }
-    let refusal = line("a-refusal").unwrap();
-    assert!(refusal.contains(&format!("key={id:?}")), "{refusal}");
-    assert!(refusal.contains("outcome=\"refused\""), "{refusal}");
+    let refusal = line("audit", "a-refusal");
+    assert_eq!(refusal["key"], id);
+    assert_eq!(refusal["outcome"], "refused");
     // A typo is told from a wrong key here, and nowhere else.
-    assert!(line("a-typo").unwrap().contains("mistyped"));
-    assert_eq!(line("a-read"), None);
+    let typo = line("audit", "a-typo");
+    assert!(typo["reason"].as_str().unwrap().contains("mistyped"));
+    assert_eq!(lines("audit", "a-read").len(), 0);
+    let log = all();
     for secret in [&key, &newer, &writer, &mistyped] {
         let secret = &secret[17..];
         for text in [&*log, &answers, &metrics] {

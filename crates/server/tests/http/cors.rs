@@ -1,7 +1,8 @@
 //! Pages of other origins: those that are allowed, and all others.
 
-use nexusbase_server::{Limits, ServerConfig};
+use nexusbase_server::{AdminKey, AuthMode, ServerConfig};
 
+use crate::access::ADMIN;
 use crate::running::{Reply, Running};
 
 const URL: &str = "/collections/c/documents";
@@ -10,7 +11,7 @@ const APP: &str = "https://app.example.com";
 fn allowing(origins: &str) -> Running {
     Running::configured(ServerConfig {
         listen: ([127, 0, 0, 1], 0).into(),
-        limits: Limits::default(),
+        auth: AuthMode::Off,
         origins: origins.parse().unwrap(),
         ..ServerConfig::default()
     })
@@ -115,11 +116,24 @@ fn pages_of_other_origins_stay_outside() {
 }
 
 #[test]
-fn a_star_allows_every_origin() {
-    let server = allowing("*");
+fn a_star_allows_every_origin_to_those_with_a_key() {
+    let server = Running::configured(ServerConfig {
+        listen: ([127, 0, 0, 1], 0).into(),
+        admin_key: Some(AdminKey::new(ADMIN).unwrap()),
+        origins: "*".parse().unwrap(),
+        ..ServerConfig::default()
+    });
     for origin in [APP, "null"] {
         assert_eq!(allowed(&preflight(&server, origin)), "*");
-        let reply = write(&server, origin);
+        let refused = write(&server, origin);
+        refused.problem(401, "unauthorized");
+        assert_eq!(allowed(&refused), "*");
+        let headers = [
+            ("origin", origin),
+            ("content-type", "application/json"),
+            ("x-api-key", ADMIN),
+        ];
+        let reply = server.request("POST", URL, &headers, b"{}");
         reply.expect(201);
         assert_eq!(allowed(&reply), "*");
     }

@@ -139,6 +139,30 @@ fn without_authentication_only_this_machine_is_served() {
     assert_eq!(ServerConfig::default().auth, AuthMode::Required);
 }
 
+/// A page of any origin that somebody on this machine looks at could read and delete everything.
+#[test]
+fn without_authentication_not_every_page_may_come() {
+    let config = |auth, origins: &str| ServerConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        auth,
+        origins: origins.parse().unwrap(),
+        ..ServerConfig::default()
+    };
+    let bind = |config| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime
+            .block_on(Server::bind(config, in_memory()))
+            .map(drop)
+    };
+    let error = bind(config(AuthMode::Off, "*")).unwrap_err().to_string();
+    assert!(error.contains("cors.origins"), "{error}");
+    assert!(bind(config(AuthMode::Off, "http://localhost:3000")).is_ok());
+    assert!(bind(config(AuthMode::Required, "*")).is_ok());
+}
+
 #[test]
 fn with_leave_any_host_is_answered() {
     let secret = "an-admin-key-of-thirty-two-letters";

@@ -4,8 +4,9 @@ use std::io::{self, Write};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
-use nexusbase_server::{Limits, ServerConfig};
+use nexusbase_server::{AuthMode, Limits, ServerConfig};
 use serde_json::{Value, json};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::running::Running;
@@ -35,28 +36,33 @@ impl MakeWriter<'_> for Kept {
     }
 }
 
-fn keep_log() {
+/// Keeps the log from now on, whatever its level.
+pub(crate) fn keep_log() {
     static STARTED: OnceLock<()> = OnceLock::new();
     STARTED.get_or_init(|| {
         let log = tracing_subscriber::fmt().json().flatten_event(true);
+        let log = log.with_max_level(LevelFilter::TRACE);
         log.with_writer(Kept).init();
     });
 }
 
+/// All that was logged so far in this process.
+pub(crate) fn all() -> String {
+    String::from_utf8(LINES.lock().unwrap().clone()).unwrap()
+}
+
 /// The lines about a request under a target.
-fn lines(target: &str, id: &str) -> Vec<Value> {
-    let bytes = LINES.lock().unwrap().clone();
-    let text = String::from_utf8(bytes).unwrap();
-    let lines = text
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok());
+pub(crate) fn lines(target: &str, id: &str) -> Vec<Value> {
+    let text = all();
+    let lines = text.lines().filter(|line| line.contains(id));
+    let lines = lines.filter_map(|line| serde_json::from_str(line).ok());
     lines
         .filter(|line: &Value| line["target"] == target && line["id"] == id)
         .collect()
 }
 
 /// The only line about a request, which comes when its answer has left.
-fn line(target: &str, id: &str) -> Value {
+pub(crate) fn line(target: &str, id: &str) -> Value {
     for _ in 0..1000 {
         if let [line] = &lines(target, id)[..] {
             return line.clone();
@@ -75,6 +81,7 @@ fn slower_than(slow_request: Duration) -> Running {
             ..Limits::default()
         },
         slow_request,
+        auth: AuthMode::Off,
         ..ServerConfig::default()
     })
 }

@@ -100,6 +100,23 @@ fn guessing_is_slowed_down() {
     assert_eq!(guess().status, 401);
 }
 
+/// Who gets another limit waits for no longer than under that one, whatever was used up before.
+#[test]
+fn what_was_used_up_under_an_old_limit_does_not_hold_up_a_new_one() {
+    let server = guarded(Limits::default());
+    let slow = json!({"name": "k", "role": "read", "requests_per_second": 1, "burst": 1000});
+    let (id, key) = make(&server, &slow);
+    for _ in 0..50 {
+        ask(&server, &key, "GET", "/collections", "").expect(200);
+    }
+    let fast = r#"{"requests_per_second": 10, "burst": 10}"#;
+    ask(&server, ADMIN, "PATCH", &format!("/keys/{id}"), fast).expect(200);
+    let first = ask(&server, &key, "GET", "/collections", "").status;
+    assert!(matches!(first, 200 | 429), "{first}");
+    server.clock.advance(1000);
+    ask(&server, &key, "GET", "/collections", "").expect(200);
+}
+
 /// Where nobody brings a key, callers are told apart by their address.
 #[test]
 fn without_keys_an_address_has_the_limit() {

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use nexusbase_db::Database;
 use nexusbase_io::user_file;
-use nexusbase_server::{Limits, ServeError, Server, ServerConfig, Service, TlsError, TlsFiles};
+use nexusbase_server::{
+    AuthMode, Limits, ServeError, Server, ServerConfig, Service, TlsError, TlsFiles,
+};
 use tempfile::TempDir;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
@@ -54,6 +56,10 @@ impl Made {
 
     /// A connection on which only this certificate is trusted.
     fn connect(&self, server: &Running) -> StreamOwned<ClientConnection, TcpStream> {
+        self.over(server.connect())
+    }
+
+    fn over(&self, stream: TcpStream) -> StreamOwned<ClientConnection, TcpStream> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -63,7 +69,7 @@ impl Made {
             .with_no_client_auth();
         let name = ServerName::try_from("localhost").unwrap();
         let session = ClientConnection::new(Arc::new(config), name).unwrap();
-        StreamOwned::new(session, server.connect())
+        StreamOwned::new(session, stream)
     }
 
     fn exchange(&self, server: &Running, request: &str) -> String {
@@ -81,6 +87,7 @@ fn config(files: TlsFiles, limits: Limits) -> ServerConfig {
     ServerConfig {
         listen: ([127, 0, 0, 1], 0).into(),
         limits,
+        auth: AuthMode::Off,
         tls: Some(files),
         ..ServerConfig::default()
     }
@@ -290,4 +297,46 @@ fn a_server_with_a_certificate_stops_in_good_order() {
     let answer = read_all(&mut slow);
     assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
     server.join();
+}
+
+/// A connection from another address of this machine.
+fn connect_from(address: &str, server: &Running) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let stream = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(address.parse().unwrap()).unwrap();
+        socket.connect(server.address).await.unwrap()
+    });
+    let stream = stream.into_std().unwrap();
+    stream.set_nonblocking(false).unwrap();
+    stream
+}
+
+/// Whoever guesses keys over TLS is told apart by the address of the connection, and by nothing
+/// that a request says.
+#[test]
+fn limits_of_addresses_hold_behind_tls() {
+    let made = Made::new();
+    let limits = Limits {
+        refusals_per_second: 1,
+        ..Limits::default()
+    };
+    let server = Running::configured(ServerConfig {
+        auth: AuthMode::Required,
+        ..config(made.files(), limits)
+    });
+    let status = |stream: TcpStream| {
+        let mut stream = made.over(stream);
+        let ask = "GET /collections HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                   X-Forwarded-For: 192.0.2.1\r\nForwarded: for=192.0.2.1\r\n\r\n";
+        stream.write_all(ask.as_bytes()).unwrap();
+        read_all(&mut stream)[..12].to_owned()
+    };
+    let slowed = (0..1000).any(|_| status(server.connect()) == "HTTP/1.1 429");
+    assert!(slowed);
+    let other = connect_from("127.0.0.2:0", &server);
+    assert_eq!(status(other), "HTTP/1.1 401");
 }
