@@ -80,7 +80,9 @@ pub(crate) fn of_error(error: &Error) -> Problem {
             Problem::new(kind, text)
         }
         Error::Hint { .. } => Problem::new(Kind::InvalidParameter, text).parameter("hint"),
-        Error::NoTextIndex { .. } | Error::TooManyValues { .. } => {
+        Error::NoTextIndex { .. }
+        | Error::TooManyValues { .. }
+        | Error::Changes(ChangesError::TextFilter) => {
             Problem::new(Kind::InvalidFilter, text).parameter("filter")
         }
         Error::Cursor(_) => Problem::new(Kind::InvalidCursor, text).parameter("cursor"),
@@ -105,9 +107,6 @@ pub(crate) fn of_error(error: &Error) -> Problem {
         }
         Error::Changes(ChangesError::Ahead { .. }) => {
             Problem::new(Kind::InvalidCursor, text).parameter("since")
-        }
-        Error::Changes(ChangesError::TextFilter) => {
-            Problem::new(Kind::InvalidFilter, text).parameter("filter")
         }
         Error::Database(e) => of_database(e),
     }
