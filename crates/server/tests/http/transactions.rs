@@ -125,8 +125,8 @@ fn a_batch_is_all_or_nothing_and_names_the_operation_that_failed() {
         ),
         (
             json!({"collection": "c", "update": {"_id": 1, "update": {"$inc": {"_id": 1}}}}),
-            400,
-            "invalid-body",
+            422,
+            "update-refused",
         ),
         (json!({"collection": "/", "count": {}}), 400, "invalid-name"),
         (json!({"collection": "c"}), 400, "invalid-body"),

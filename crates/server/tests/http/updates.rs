@@ -228,12 +228,22 @@ fn what_a_filter_finds_is_deleted() {
 }
 
 /// What cannot be done changes nothing, and the answer names the place in the body.
-#[test]
-fn wrong_updates_are_refused_with_their_place() {
+fn refused(wrong: &[(Value, u16, &str)]) {
     let server = filled();
     let before = all(&server);
+    for (body, status, at) in wrong {
+        let reply = update(&server, body);
+        assert_eq!(reply.status, *status, "{body}: {}", reply.body);
+        assert_eq!(reply.header("content-type"), "application/problem+json");
+        assert_eq!(reply.json()["at"], *at, "{body}: {}", reply.body);
+        assert_eq!(all(&server), before, "{body}");
+    }
+}
+
+#[test]
+fn wrong_updates_are_refused_with_their_place() {
     let set = json!({"$set": {"n": 1}});
-    for (body, status, at) in [
+    refused(&[
         (json!({"update": set}), 400, ""),
         (json!({"filter": {}}), 400, ""),
         (
@@ -307,6 +317,12 @@ fn wrong_updates_are_refused_with_their_place() {
             400,
             "/array_filters",
         ),
+    ]);
+}
+
+#[test]
+fn wrong_replacements_and_patches_are_refused_with_their_place() {
+    refused(&[
         (
             json!({"filter": {}, "replacement": {}, "many": true}),
             400,
@@ -348,17 +364,16 @@ fn wrong_updates_are_refused_with_their_place() {
             422,
             "/update",
         ),
-    ] {
-        let reply = update(&server, &body);
-        assert_eq!(reply.status, status, "{body}: {}", reply.body);
-        assert_eq!(reply.header("content-type"), "application/problem+json");
-        assert_eq!(reply.json()["at"], at, "{body}: {}", reply.body);
-        assert_eq!(all(&server), before, "{body}");
-    }
+    ]);
+}
+
+#[test]
+fn an_update_needs_an_object_its_own_parameters_and_a_collection() {
+    let server = filled();
     update(&server, &json!([])).problem(400, "invalid-json");
     let reply = server.post("/collections/c/update?x=1", "{}");
     reply.problem(400, "invalid-parameter");
-    let body = json!({"filter": {}, "update": set}).to_string();
+    let body = json!({"filter": {}, "update": {"$set": {"n": 1}}}).to_string();
     let reply = server.post("/collections/none/update", &body);
     reply.problem(404, "no-such-collection");
 }
