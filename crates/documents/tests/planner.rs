@@ -366,3 +366,26 @@ fn a_document_that_stays_is_on_one_page_whatever_is_written_meanwhile_with_every
     let plans: usize = (0..40).map(pages_under_writes).sum();
     assert!(plans > 120, "{plans} plans");
 }
+
+/// Without limits these took minutes, with costs that grew with the square of the filter.
+#[test]
+fn planning_does_not_take_longer_than_the_filter_is_long() {
+    let filter = |text: &str| Filter::parse(&parse(text)).unwrap();
+    let documents = Documents::new(&Database::in_memory().unwrap());
+    let things = documents.collection("things").unwrap();
+    things
+        .create_index(&IndexSpec::on("a").unwrap(), |_| {})
+        .unwrap();
+    things.insert(&parse(r#"{"_id": 1, "a": 1}"#)).unwrap();
+    let all = |one: &dyn Fn(i32) -> String| {
+        let parts: Vec<String> = (0..20_000).map(one).collect();
+        filter(&format!("{{\"$and\":[{}]}}", parts.join(",")))
+    };
+    let choices = all(&|i| format!("{{\"$or\":[{{\"a\":{i}}},{{\"a\":1}}]}}"));
+    assert_eq!(things.count(&choices).unwrap(), 1);
+    let negations = all(&|i| format!("{{\"_id\":{{\"$ne\":{}}}}}", i + 2));
+    assert_eq!(things.count(&negations).unwrap(), 1);
+    let one_of: Vec<String> = (0..20_000).map(|i| format!("{{\"a\":{i}}}")).collect();
+    let one_of = filter(&format!("{{\"$or\":[{}]}}", one_of.join(",")));
+    assert_eq!(things.count(&one_of).unwrap(), 1);
+}

@@ -28,6 +28,11 @@ pub(crate) struct Bounds {
     pub(crate) text: String,
 }
 
+/// How many conditions on one path are joined.
+const CONDITIONS_MAX: usize = 64;
+/// How many choices an `$or` may have to set bounds by itself; `$in` may have more.
+const CHOICES_MAX: usize = 1000;
+
 /// Bounds, and which of the conditions (by number) they stand for exactly.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
@@ -46,6 +51,10 @@ pub(crate) fn of(
     for (number, condition) in conditions.iter().enumerate() {
         if let Some(bounds) = of_condition(condition, path, multikey)? {
             all.push((number, bounds));
+            // Bounds may hold too much, and joining very many takes longer than it saves.
+            if all.len() == CONDITIONS_MAX {
+                break;
+            }
         }
     }
     if multikey {
@@ -87,6 +96,7 @@ fn of_condition(
             exact: found.met.len() == all.len(),
             ..found.bounds
         })),
+        Condition::Any(any) if any.len() > CHOICES_MAX => Ok(None),
         Condition::Any(any) => {
             let mut union: Option<Bounds> = None;
             for branch in any {

@@ -22,6 +22,10 @@ use crate::value::key::Direction as Way;
 
 /// Up to how many `_id`s are looked up without looking for something better.
 const IDS_AT_ONCE: usize = 16;
+/// How many choices of a filter are tried; each costs a plan for each of its branches.
+const CHOICES_TRIED_MAX: usize = 8;
+/// How many conditions a filter may have to be planned anew for each branch of a choice.
+const CONDITIONS_COPIED_MAX: usize = 256;
 /// How many branches a choice may have to be answered by an access for each.
 const BRANCHES_MAX: usize = 32;
 /// How many of the best indexes are tried in pairs.
@@ -263,10 +267,15 @@ fn branches(
     estimates: &mut Estimates<'_>,
 ) -> Result<Vec<Access>, Error> {
     let mut unions = Vec::new();
-    for (number, condition) in conditions.iter().enumerate() {
-        let Condition::Any(any) = condition else {
-            continue;
-        };
+    if conditions.len() > CONDITIONS_COPIED_MAX {
+        return Ok(unions);
+    }
+    let choices = conditions.iter().enumerate();
+    let choices = choices.filter_map(|(number, condition)| match condition {
+        Condition::Any(any) => Some((number, any)),
+        _ => None,
+    });
+    for (number, any) in choices.take(CHOICES_TRIED_MAX) {
         if any.len() > BRANCHES_MAX || any.is_empty() {
             continue;
         }
