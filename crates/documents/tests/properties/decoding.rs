@@ -17,7 +17,9 @@ fn key(value: RawBsonRef<'_>) -> Vec<u8> {
 /// Whether a value, and all in it, is of a type that a key tells.
 fn tells_type(value: &Bson) -> bool {
     match value {
-        Bson::Double(n) => n.is_nan() || n.is_infinite() || n.fract() != 0.0,
+        // Of all that are no number, a key gives back one.
+        Bson::Double(n) if n.is_nan() => n.to_bits() == f64::NAN.to_bits(),
+        Bson::Double(n) => n.is_infinite() || n.fract() != 0.0,
         Bson::Int64(n) => i32::try_from(*n).is_err(),
         Bson::Decimal128(_) | Bson::Symbol(_) => false,
         Bson::Array(all) => all.iter().all(tells_type),
